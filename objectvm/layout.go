@@ -1,0 +1,75 @@
+package objectvm
+
+// Addresses of the arena; docs/abi.md is normative for the regions.
+//
+// Inside META (all offsets from MetaBase):
+//
+//	0            header: one page, see header.go
+//	1 MiB        output rings, one per stream
+//	256 MiB      module bytes
+//	1 GiB        stack blocks (stackalloc.go)
+//	4 GiB        goroutine records (grecord.go)
+//	8 GiB        deferred calls and panics (pools.go)
+//	12 GiB       timers and other records of native functions
+//	16 GiB       heap: page table, then span records (heap.go)
+//	20 GiB       heap: allocation bitmaps
+
+// Addr is an address in the arena.
+type Addr uint64
+
+// PageID numbers the arena's pages: (address - ArenaBase) / PageSize.
+type PageID uint64
+
+// ArenaLayout is the version of everything this package keeps in the arena. An image with another one is refused.
+const ArenaLayout = 1
+
+// Page geometry.
+const (
+	PageShift = 12
+	PageSize  = 1 << PageShift
+)
+
+// The regions.
+const (
+	ArenaBase  Addr = 0x1000_0000_0000
+	MetaBase   Addr = ArenaBase
+	StacksBase Addr = 0x1010_0000_0000
+	CodeBase   Addr = 0x1020_0000_0000
+	ROBase     Addr = 0x1020_4000_0000
+	DataBase   Addr = 0x1020_8000_0000
+
+	MetaSize   = 64 << 30
+	StacksSize = 64 << 30
+	CodeSize   = 1 << 30
+	ROSize     = 1 << 30
+	DataSize   = 64 << 30
+	ArenaEnd   = DataBase + DataSize
+	ArenaPages = PageID((ArenaEnd - ArenaBase) >> PageShift)
+
+	// StateBase is where the table of page states lies: byte StateBase + page id is 1 for an open page, 0 for a frozen one.
+	StateBase Addr = 0x0f00_0000_0000
+	stateOff       = StateBase - ArenaBase>>PageShift // stateOff + addr>>PageShift is the state byte of addr
+
+	// volatileBase is where the interpreter's own state lies; it is not part of the arena.
+	volatileBase Addr = 0x0e00_0000_0000
+	funcTabBase  Addr = 0x0e00_0010_0000 // FuncID -> address of the function's header in CODE, 8 bytes each
+	funcTabSize       = 64 << 20
+	markBase     Addr = 0x0e10_0000_0000 // mark bits, same geometry as the allocation bitmaps
+)
+
+// Parts of META.
+const (
+	metaHeader   = MetaBase
+	metaRings    = MetaBase + 1<<20
+	metaModule   = MetaBase + 256<<20
+	metaModMax   = 512 << 20
+	metaStacks   = MetaBase + 1<<30
+	metaG        = MetaBase + 4<<30
+	metaPools    = MetaBase + 8<<30
+	metaNatives  = MetaBase + 12<<30
+	metaNatSize  = 4 << 30
+	metaHeap     = MetaBase + 16<<30
+	metaAllocMap = MetaBase + 20<<30
+)
+
+func pageOf(a Addr) PageID { return PageID((a - ArenaBase) >> PageShift) }
