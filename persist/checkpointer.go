@@ -1,0 +1,380 @@
+package persist
+
+// The write barrier's slow path and the flip: the mutator's half of a
+// checkpoint. stage.go holds the other half.
+//
+//  1. Touch(p), before the first store to a frozen page: if the unfinished
+//     checkpoint holds p and has not copied it yet, Touch copies p into the
+//     pool and publishes the copy with one compare-and-swap of the page's
+//     claim. Then p joins the dirty list and its state byte becomes 1.
+//  2. Flip, at a slice boundary: every dirty page's state byte becomes 0, the
+//     list goes to the goroutine, a new list begins.
+//
+// The claim decides whose copy counts, and neither side ever waits:
+//
+//	the goroutine copies the page, then swaps  claimFree -> claimStaged
+//	the mutator   copies the page, then swaps  claimFree -> claimCopied
+//
+// The mutator stores to the page only after its swap, whether it won or lost.
+// So a copy whose swap succeeds was complete before any later store, and is
+// never torn. The goroutine's copy may well run while the mutator stores: then
+// the mutator had won, the goroutine's swap fails, and its copy is thrown away
+// unread. This read of memory that is being written is deliberate; atomics on
+// both sides order everything that is used. (The race detector does not watch
+// memory outside the Go heap, where an arena lies.)
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	claimFree uint32 = iota
+	claimStaged
+	claimCopied
+)
+
+const (
+	chunkShift = 9
+	chunkPages = 1 << chunkShift
+	genShift   = 27 // of pageInfo: index below, generation above
+	indexMask  = 1<<genShift - 1
+
+	discardBit = uint32(1) << 31 // in a list entry
+
+	poolChunk    = 64      // pages per pool chunk
+	maxPoolPages = 1 << 14 // 64 MiB are kept ready at most
+)
+
+// pageInfo says in which generation (number of the flip to come) the page last
+// joined a list, and where in that list it stands.
+type pageInfo uint64
+
+type infoChunk [chunkPages]pageInfo
+
+// frozenSet is the list of one checkpoint. pages is the mutator's until the
+// flip and constant from then on.
+type frozenSet struct {
+	mem   *Memory
+	pages []uint32
+	claim []atomic.Uint32
+	copy  [][]byte // valid where claim is claimCopied
+}
+
+// CheckpointStats counts the mutator's side.
+type CheckpointStats struct {
+	Flips, Touches uint64
+	Copied         uint64 // pages copied by Touch for an unfinished checkpoint
+	Wasted         uint64 // such copies that came too late
+	ColdCopies     uint64 // copies that found the pool empty
+	Skipped        uint64 // flips with nothing to write
+}
+
+// Checkpointer makes checkpoints of a Memory into a Store. Touch, Flip,
+// Discard, Dirty and VerifyClean belong to the single mutator thread; the
+// other methods may be called from anywhere.
+//
+// It owns one goroutine until Close. Where one processor runs both, the
+// mutator should call Yield at slice boundaries while Busy.
+type Checkpointer struct {
+	store *Store
+	mem   Memory
+
+	// The mutator's.
+	gen      uint64
+	infos    []*infoChunk
+	sets     [2]*frozenSet // by gen&1; the other one is, or was, in flight
+	pool     [][]byte      // chunks of poolChunk pages
+	poolUsed int           // pages of the pool in use by the checkpoint in flight
+	stats    CheckpointStats
+	closed   bool
+
+	// Handed over by busy.
+	grown [][]byte // new pool chunks
+
+	jobs       chan checkpointJob
+	stopped    chan struct{}
+	busy       atomic.Bool
+	durable    atomic.Uint64
+	completed  chan struct{}
+	onComplete func(Epoch, error)
+
+	mu   sync.Mutex
+	err  error
+	done chan struct{} // closed when the checkpoint in flight ends
+}
+
+type checkpointJob struct {
+	epoch Epoch
+	meta  []byte
+	set   *frozenSet
+	grow  int // pages to add to the pool
+	done  chan struct{}
+}
+
+// NewCheckpointer starts the goroutine that writes checkpoints. All state
+// bytes must be 0, and the memory must hold what store was opened with (see
+// Store.LoadAll); pages that are not live must be zero.
+func NewCheckpointer(store *Store, mem Memory) *Checkpointer {
+	if mem.Pages > MaxPages {
+		panic(fmt.Sprintf("persist: an arena of %d pages is larger than %d", mem.Pages, MaxPages))
+	}
+	c := &Checkpointer{
+		store: store, mem: mem, gen: 1,
+		infos:     make([]*infoChunk, (mem.Pages+chunkPages-1)/chunkPages),
+		jobs:      make(chan checkpointJob, 1),
+		stopped:   make(chan struct{}),
+		completed: make(chan struct{}, 1),
+		done:      make(chan struct{}),
+	}
+	close(c.done)
+	for i := range c.sets {
+		c.sets[i] = &frozenSet{mem: &c.mem, pages: make([]uint32, 0, 1024)}
+	}
+	c.pool = [][]byte{newPoolChunk()}
+	c.durable.Store(uint64(store.Epoch()))
+	store.ensureStage()
+	go c.run()
+	return c
+}
+
+// OnComplete sets a function that the goroutine calls when a checkpoint has
+// become durable (err nil) or has failed. Set it before the first Flip; it
+// must not block. Busy is false already when it is called.
+func (c *Checkpointer) OnComplete(f func(Epoch, error)) { c.onComplete = f }
+
+// Completed receives after each checkpoint that ended; signals may be merged.
+func (c *Checkpointer) Completed() <-chan struct{} { return c.completed }
+
+// Touch is called before the first store to a frozen page. It never waits for
+// the device or the goroutine.
+func (c *Checkpointer) Touch(p PageID) {
+	info := c.info(p)
+	gen, i := uint64(*info>>genShift), int(*info&indexMask)
+	switch {
+	case gen == c.gen:
+		// In the list already: it was discarded, or touched twice.
+		c.sets[c.gen&1].pages[i] &^= discardBit
+		c.mem.setState(p, stateOpen)
+		return
+	case gen == c.gen-1:
+		c.preserve(p, i)
+	}
+	c.stats.Touches++
+	c.list(p, info, 0)
+	c.mem.setState(p, stateOpen)
+}
+
+// Discard drops a page: it is not live any more and will read as zeros after a
+// recovery. The caller zeroes or unmaps its memory afterwards, not before, and
+// a later store touches it again.
+func (c *Checkpointer) Discard(p PageID) {
+	info := c.info(p)
+	gen, i := uint64(*info>>genShift), int(*info&indexMask)
+	if gen == c.gen {
+		c.sets[c.gen&1].pages[i] |= discardBit
+	} else {
+		if gen == c.gen-1 {
+			c.preserve(p, i)
+		}
+		c.list(p, info, discardBit)
+	}
+	c.mem.setState(p, stateFrozen)
+}
+
+func (c *Checkpointer) info(p PageID) *pageInfo {
+	if uint64(p) >= c.mem.Pages {
+		panic(fmt.Sprintf("persist: invariant: page %#x is outside the arena", uint64(p)))
+	}
+	k := c.infos[p>>chunkShift]
+	if k == nil {
+		k = new(infoChunk)
+		c.infos[p>>chunkShift] = k
+	}
+	return &k[p&(chunkPages-1)]
+}
+
+func (c *Checkpointer) list(p PageID, info *pageInfo, flags uint32) {
+	set := c.sets[c.gen&1]
+	*info = pageInfo(c.gen<<genShift | uint64(len(set.pages)))
+	set.pages = append(set.pages, uint32(p)|flags)
+}
+
+// preserve copies p for the checkpoint in flight, where it has index i, unless
+// that has a copy already.
+func (c *Checkpointer) preserve(p PageID, i int) {
+	set := c.sets[(c.gen-1)&1]
+	if i >= len(set.claim) || set.claim[i].Load() != claimFree {
+		return
+	}
+	b := c.poolPage()
+	copy(b, c.mem.page(p))
+	set.copy[i] = b
+	if !set.claim[i].CompareAndSwap(claimFree, claimCopied) {
+		c.stats.Wasted++
+		return
+	}
+	c.poolUsed++
+	c.stats.Copied++
+}
+
+func (c *Checkpointer) poolPage() []byte {
+	k, i := c.poolUsed/poolChunk, c.poolUsed%poolChunk
+	if k == len(c.pool) {
+		c.stats.ColdCopies++
+		c.pool = append(c.pool, make([]byte, poolChunk*BlockSize))
+	}
+	return c.pool[k][i*BlockSize : (i+1)*BlockSize]
+}
+
+func newPoolChunk() []byte {
+	b := make([]byte, poolChunk*BlockSize)
+	for i := 0; i < len(b); i += BlockSize {
+		b[i] = 1 // fault it in here, not in the program's time
+	}
+	return b
+}
+
+// Dirty is the number of pages that the next flip freezes, discards included.
+func (c *Checkpointer) Dirty() int { return len(c.sets[c.gen&1].pages) }
+
+// Flip ends an epoch at a slice boundary: the dirty pages are frozen and
+// become a checkpoint with the given root metadata (copied, at most MaxMeta
+// bytes). It returns the new epoch's number without waiting.
+//
+// With nothing dirty nothing is written, meta is not stored, and the number of
+// the last flip's epoch is returned. Errors: ErrBusy while a checkpoint is
+// unacknowledged, the sticky error of a failed one, ErrMetaTooLong, ErrClosed.
+func (c *Checkpointer) Flip(meta []byte) (Epoch, error) { return c.flip(meta, false) }
+
+// FlipMeta is Flip, but writes meta even if no page is dirty.
+func (c *Checkpointer) FlipMeta(meta []byte) (Epoch, error) { return c.flip(meta, true) }
+
+func (c *Checkpointer) flip(meta []byte, always bool) (Epoch, error) {
+	switch {
+	case c.closed:
+		return 0, ErrClosed
+	case c.busy.Load():
+		return 0, ErrBusy
+	case len(meta) > MaxMeta:
+		return 0, fmt.Errorf("%w: %d bytes, at most %d", ErrMetaTooLong, len(meta), MaxMeta)
+	}
+	if err := c.Err(); err != nil {
+		return 0, err
+	}
+	set := c.sets[c.gen&1]
+	if len(set.pages) == 0 && !always {
+		c.stats.Skipped++
+		return c.Durable(), nil
+	}
+	c.checkBarrier()
+	for _, p := range set.pages {
+		c.mem.setState(PageID(p&^discardBit), stateFrozen)
+	}
+	set.freeze()
+	c.pool = append(c.pool, c.grown...)
+	c.grown = nil
+	want := min(max(poolChunk, 2*c.poolUsed), maxPoolPages)
+	job := checkpointJob{
+		epoch: c.store.nextEpoch, meta: append([]byte(nil), meta...), set: set,
+		grow: want - len(c.pool)*poolChunk, done: make(chan struct{}),
+	}
+	c.poolUsed = 0
+	c.gen++
+	next := c.sets[c.gen&1]
+	next.pages = next.pages[:0]
+	c.stats.Flips++
+	c.mu.Lock()
+	c.done = job.done
+	c.mu.Unlock()
+	c.busy.Store(true)
+	c.jobs <- job // has room: at most one is in flight (I2)
+	return job.epoch, nil
+}
+
+// freeze gives every page of the list a free claim.
+func (s *frozenSet) freeze() {
+	n := len(s.pages)
+	if cap(s.claim) < n {
+		s.claim = make([]atomic.Uint32, n+n/2)
+		s.copy = make([][]byte, n+n/2)
+	}
+	s.claim, s.copy = s.claim[:n], s.copy[:n]
+	for i := range s.claim {
+		s.claim[i].Store(claimFree)
+	}
+}
+
+// Busy tells whether a checkpoint is unacknowledged.
+func (c *Checkpointer) Busy() bool { return c.busy.Load() }
+
+// Yield lets the goroutine run if it has something to do. It matters where one
+// processor runs everything; elsewhere it costs next to nothing.
+func (c *Checkpointer) Yield() {
+	if c.busy.Load() {
+		runtime.Gosched()
+	}
+}
+
+// Durable is the newest epoch that survives a crash.
+func (c *Checkpointer) Durable() Epoch { return Epoch(c.durable.Load()) }
+
+// Err is the error of the checkpoint that failed, nil if none did. It stays:
+// the last durable epoch is good, and the image has to be opened again. A full
+// device is ErrNoSpace.
+func (c *Checkpointer) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Wait waits until no checkpoint is in flight and returns Err.
+func (c *Checkpointer) Wait() error {
+	c.mu.Lock()
+	done := c.done
+	c.mu.Unlock()
+	<-done
+	return c.Err()
+}
+
+// Stats returns counters of the mutator's side.
+func (c *Checkpointer) Stats() CheckpointStats { return c.stats }
+
+// Close waits for the checkpoint in flight and stops the goroutine. Pages that
+// are dirty are not written: call Flip and Wait before. It returns Err. The
+// store stays open.
+func (c *Checkpointer) Close() error {
+	if !c.closed {
+		c.closed = true
+		close(c.jobs)
+	}
+	<-c.stopped
+	return c.Err()
+}
+
+// VerifyClean proves invariant I5: it waits for the checkpoint in flight and
+// compares every live page that is not dirty with its checksum in the page
+// map. The error is ErrBypass and names the page. It reads all live pages.
+func (c *Checkpointer) VerifyClean() error {
+	if err := c.Wait(); err != nil {
+		return err
+	}
+	var err error
+	c.store.pages.each(func(p PageID, r ref) bool {
+		if uint64(p) >= c.mem.Pages {
+			return false
+		}
+		if k := c.infos[p>>chunkShift]; k != nil && uint64(k[p&(chunkPages-1)]>>genShift) == c.gen {
+			return true
+		}
+		if c.mem.state(p) != stateFrozen {
+			err = fmt.Errorf("%w: page %#x is open but not in the dirty list", ErrBypass, uint64(p))
+		} else if checksum(c.mem.page(p)) != r.crc {
+			err = fmt.Errorf("%w: page %#x", ErrBypass, uint64(p))
+		}
+		return err == nil
+	})
+	return err
+}

@@ -1,0 +1,350 @@
+package persist
+
+// Encoding of everything on the device. docs/format.md is normative; the
+// offsets here and the tables there are the same. All numbers are
+// little-endian, reserved bytes are zero, nothing is a struct cast.
+//
+//	block 0       superblock            block 15      copy of the superblock
+//	block 1, 8    root slots A, B       block 4       acknowledgement mark
+//	block 16 ...  the log, in segments of SegmentBlocks blocks
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+)
+
+// FormatVersion is the format that this package writes.
+const FormatVersion = 1
+
+// MaxMeta is the longest root metadata in bytes.
+const MaxMeta = 3072
+
+const (
+	superBlock     = 0
+	superCopyBlock = 15
+	ackBlock       = 4
+	logStart       = 16 // first block of segment 0
+
+	sectorSize    = 512
+	sectorPayload = 504
+	rootSectors   = BlockSize / sectorSize
+	rootPayload   = rootSectors * sectorPayload
+	rootMetaOff   = 128
+
+	recordEntries   = 338
+	recordHeader    = 32
+	recordEntrySize = 12
+
+	nodeShift = 9
+	nodeFan   = 1 << nodeShift
+
+	minSegmentBlocks     = 4
+	maxSegmentBlocks     = 1 << 16
+	defaultSegmentBlocks = 256
+
+	maxEpoch = 1 << 62
+)
+
+const (
+	superMagic  = "PHANTOMV"
+	rootMagic   = "PHVMROOT"
+	ackMagic    = "PHVMACK\x00"
+	recordMagic = "PVCR"
+)
+
+// rootSlots are the blocks of the two root slots, some distance apart so that
+// one physical defect does not reach both.
+var rootSlots = [2]uint32{1, 8}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// InstanceID names an instance: a life on a disk.
+type InstanceID [16]byte
+
+func (id InstanceID) String() string { return fmt.Sprintf("%x", id[:]) }
+
+// Versions says what is needed to understand an image. Format is this
+// package's; the other two are the caller's, stored and returned unchanged.
+type Versions struct {
+	Format, ArenaLayout, InstructionSet uint32
+}
+
+// Check compares the image's arena layout and instruction set with what the
+// caller supports. The error is [ErrVersion] and says which side is older.
+func (v Versions) Check(supported Versions) error {
+	if err := checkOne("arena layout", v.ArenaLayout, supported.ArenaLayout); err != nil {
+		return err
+	}
+	return checkOne("instruction set", v.InstructionSet, supported.InstructionSet)
+}
+
+func checkOne(what string, have, want uint32) error {
+	switch {
+	case have == want:
+		return nil
+	case have > want:
+		return fmt.Errorf("%w: the image has %s version %d, this program knows up to %d: use a newer program", ErrVersion, what, have, want)
+	default:
+		return fmt.Errorf("%w: the image has %s version %d, this program needs %d: it was made by an older program", ErrVersion, what, have, want)
+	}
+}
+
+// ref is a place and the checksum of what must lie there. Block 0 means absent.
+type ref struct{ block, crc uint32 }
+
+func getRef(b []byte) ref {
+	return ref{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])}
+}
+
+func putRef(b []byte, r ref) {
+	binary.LittleEndian.PutUint32(b, r.block)
+	binary.LittleEndian.PutUint32(b[4:], r.crc)
+}
+
+// tag names what a block of the log holds: level 0 a page, 1 to 3 a node of
+// the page map; the id is the first page's number >> (9*level).
+type tag uint32
+
+const tagRecord tag = 0xffffffff // owner of a commit record's block; never on the device
+
+func makeTag(level int, id uint64) tag { return tag(uint32(level)<<30 | uint32(id)) }
+func (t tag) level() int               { return int(t >> 30) }
+func (t tag) id() uint64               { return uint64(t & (1<<30 - 1)) }
+func (t tag) page() PageID             { return PageID(t.id() << (nodeShift * t.level())) }
+
+func (t tag) valid() bool { return t.id() < MaxPages>>(nodeShift*t.level()) || t == makeTag(3, 0) }
+
+func blockOffset(b uint32) int64 { return int64(b) * BlockSize }
+
+// superblock is written once, by Create.
+type superblock struct {
+	readVersion, writeVersion uint32
+	segmentBlocks             uint32
+	instance                  InstanceID
+}
+
+func (s *superblock) encode() []byte {
+	b := make([]byte, BlockSize)
+	le := binary.LittleEndian
+	copy(b, superMagic)
+	le.PutUint32(b[8:], s.readVersion)
+	le.PutUint32(b[12:], s.writeVersion)
+	le.PutUint32(b[16:], BlockSize)
+	le.PutUint32(b[20:], s.segmentBlocks)
+	copy(b[24:40], s.instance[:])
+	le.PutUint32(b[40:], logStart)
+	le.PutUint32(b[4092:], checksum(b[:4092]))
+	return b
+}
+
+// decodeSuper reports a missing magic as ErrNotFormatted, a newer version as
+// ErrVersion, anything else wrong as a CorruptError.
+func decodeSuper(b []byte, block uint32) (superblock, error) {
+	le := binary.LittleEndian
+	var s superblock
+	bad := func(reason string) error { return &CorruptError{NoPage, blockOffset(block), reason} }
+	if string(b[:8]) != superMagic {
+		if allZero(b) {
+			return s, ErrNotFormatted
+		}
+		return s, fmt.Errorf("%w (%w)", ErrNotFormatted, bad("superblock has no magic"))
+	}
+	if le.Uint32(b[4092:]) != checksum(b[:4092]) {
+		return s, bad("superblock checksum differs")
+	}
+	s.readVersion, s.writeVersion = le.Uint32(b[8:]), le.Uint32(b[12:])
+	if s.readVersion > FormatVersion || s.writeVersion > FormatVersion {
+		return s, fmt.Errorf("%w: the image has format version %d, this program knows up to %d: use a newer program", ErrVersion, max(s.readVersion, s.writeVersion), FormatVersion)
+	}
+	if s.readVersion == 0 || s.writeVersion == 0 {
+		return s, bad("superblock has version 0")
+	}
+	s.segmentBlocks = le.Uint32(b[20:])
+	copy(s.instance[:], b[24:40])
+	if le.Uint32(b[16:]) != BlockSize || le.Uint32(b[40:]) != logStart ||
+		s.segmentBlocks < minSegmentBlocks || s.segmentBlocks > maxSegmentBlocks {
+		return s, bad("superblock describes an impossible geometry")
+	}
+	if !allZero(b[44:4092]) {
+		return s, bad("superblock has reserved bytes that are not zero")
+	}
+	return s, nil
+}
+
+// root is one committed state.
+type root struct {
+	epoch    Epoch
+	acked    Epoch // newest epoch known durable when this root was written
+	instance InstanceID
+	versions Versions
+	record   ref    // last commit record of the chain
+	records  uint32 // length of the chain
+	entries  uint32 // blocks of the group, records not counted
+	top      ref    // top node of the page map
+	tail     uint32 // next block of the log to write
+	segments uint32 // segments ever used (high-water mark)
+	pages    uint64 // live pages
+	meta     []byte
+}
+
+func (r *root) encode() []byte {
+	var p [rootPayload]byte
+	le := binary.LittleEndian
+	copy(p[:], rootMagic)
+	le.PutUint64(p[8:], uint64(r.epoch))
+	le.PutUint64(p[16:], uint64(r.acked))
+	copy(p[24:40], r.instance[:])
+	le.PutUint32(p[40:], r.versions.Format)
+	le.PutUint32(p[44:], r.versions.ArenaLayout)
+	le.PutUint32(p[48:], r.versions.InstructionSet)
+	le.PutUint32(p[52:], uint32(len(r.meta)))
+	putRef(p[56:], r.record)
+	le.PutUint32(p[64:], r.records)
+	le.PutUint32(p[68:], r.entries)
+	putRef(p[72:], r.top)
+	le.PutUint32(p[80:], r.tail)
+	le.PutUint32(p[84:], r.segments)
+	le.PutUint64(p[88:], r.pages)
+	copy(p[rootMetaOff:], r.meta)
+	le.PutUint32(p[rootPayload-4:], checksum(p[:rootPayload-4]))
+
+	b := make([]byte, BlockSize)
+	for i := range rootSectors {
+		s := b[i*sectorSize : (i+1)*sectorSize]
+		copy(s, p[i*sectorPayload:(i+1)*sectorPayload])
+		le.PutUint32(s[sectorPayload:], sectorTag(r.epoch, i))
+		le.PutUint32(s[sectorPayload+4:], checksum(s[:sectorPayload+4]))
+	}
+	return b
+}
+
+// sectorTag marks each sector of a root slot with its epoch and place, so that
+// a torn write (sectors of two epochs, each whole) is told from bit rot.
+func sectorTag(e Epoch, i int) uint32 { return uint32(e)<<8 | uint32(i) }
+
+func decodeRoot(p []byte, block uint32) (root, error) {
+	le := binary.LittleEndian
+	var r root
+	bad := func(reason string) error { return &CorruptError{NoPage, blockOffset(block), reason} }
+	if string(p[:8]) != rootMagic {
+		return r, bad("root has no magic")
+	}
+	if le.Uint32(p[rootPayload-4:]) != checksum(p[:rootPayload-4]) {
+		return r, bad("root checksum differs")
+	}
+	r.epoch, r.acked = Epoch(le.Uint64(p[8:])), Epoch(le.Uint64(p[16:]))
+	copy(r.instance[:], p[24:40])
+	r.versions = Versions{le.Uint32(p[40:]), le.Uint32(p[44:]), le.Uint32(p[48:])}
+	if r.versions.Format > FormatVersion {
+		return r, fmt.Errorf("%w: the root has format version %d, this program knows up to %d: use a newer program", ErrVersion, r.versions.Format, FormatVersion)
+	}
+	metaLen := le.Uint32(p[52:])
+	r.record, r.records, r.entries = getRef(p[56:]), le.Uint32(p[64:]), le.Uint32(p[68:])
+	r.top, r.tail, r.segments, r.pages = getRef(p[72:]), le.Uint32(p[80:]), le.Uint32(p[84:]), le.Uint64(p[88:])
+	if metaLen > MaxMeta || r.epoch == 0 || r.epoch > maxEpoch || r.acked >= r.epoch || r.pages > MaxPages {
+		return r, bad("root has a field out of range")
+	}
+	if !allZero(p[96:rootMetaOff]) || !allZero(p[rootMetaOff+metaLen:rootPayload-4]) {
+		return r, bad("root has reserved bytes that are not zero")
+	}
+	r.meta = append([]byte(nil), p[rootMetaOff:rootMetaOff+metaLen]...)
+	return r, nil
+}
+
+// recordEntry lists one block of a write group.
+type recordEntry struct {
+	tag tag
+	ref ref
+}
+
+// record is one block of a commit record; a chain of them lists a write group.
+type record struct {
+	epoch   Epoch
+	index   uint32 // 0 is the first of the chain
+	prev    ref    // the record with index-1
+	entries []recordEntry
+}
+
+func (r *record) encode(b []byte) {
+	le := binary.LittleEndian
+	clear(b)
+	copy(b, recordMagic)
+	le.PutUint32(b[4:], uint32(len(r.entries)))
+	le.PutUint64(b[8:], uint64(r.epoch))
+	le.PutUint32(b[16:], r.index)
+	putRef(b[20:], r.prev)
+	for i, e := range r.entries {
+		o := recordHeader + i*recordEntrySize
+		le.PutUint32(b[o:], uint32(e.tag))
+		putRef(b[o+4:], e.ref)
+	}
+}
+
+// decodeRecord reads a block whose checksum was found right.
+func decodeRecord(b []byte, block uint32) (record, error) {
+	le := binary.LittleEndian
+	bad := func(reason string) error { return &CorruptError{NoPage, blockOffset(block), reason} }
+	n := le.Uint32(b[4:])
+	if string(b[:4]) != recordMagic || n > recordEntries {
+		return record{}, bad("not a commit record")
+	}
+	r := record{epoch: Epoch(le.Uint64(b[8:])), index: le.Uint32(b[16:]), prev: getRef(b[20:])}
+	end := recordHeader + int(n)*recordEntrySize
+	if !allZero(b[28:32]) || !allZero(b[end:BlockSize]) {
+		return record{}, bad("commit record has reserved bytes that are not zero")
+	}
+	r.entries = make([]recordEntry, n)
+	for i := range r.entries {
+		o := recordHeader + i*recordEntrySize
+		r.entries[i] = recordEntry{tag(le.Uint32(b[o:])), getRef(b[o+4:])}
+		if !r.entries[i].tag.valid() {
+			return record{}, bad("commit record names an impossible page")
+		}
+	}
+	return r, nil
+}
+
+func encodeAck(id InstanceID, e Epoch) []byte {
+	b := make([]byte, BlockSize)
+	copy(b, ackMagic)
+	copy(b[8:24], id[:])
+	binary.LittleEndian.PutUint64(b[24:], uint64(e))
+	binary.LittleEndian.PutUint32(b[sectorSize-4:], checksum(b[:sectorSize-4]))
+	return b
+}
+
+// decodeAck returns 0 for a mark that was never written.
+func decodeAck(b []byte, id InstanceID) (Epoch, error) {
+	if allZero(b) {
+		return 0, nil
+	}
+	bad := func(reason string) error { return &CorruptError{NoPage, blockOffset(ackBlock), reason} }
+	if string(b[:8]) != ackMagic || binary.LittleEndian.Uint32(b[sectorSize-4:]) != checksum(b[:sectorSize-4]) {
+		return 0, bad("acknowledgement mark checksum differs")
+	}
+	if InstanceID(b[8:24]) != id {
+		return 0, bad("acknowledgement mark belongs to another instance")
+	}
+	if !allZero(b[32:sectorSize-4]) || !allZero(b[sectorSize:]) {
+		return 0, bad("acknowledgement mark has reserved bytes that are not zero")
+	}
+	return Epoch(binary.LittleEndian.Uint64(b[24:])), nil
+}
+
+func allZero(b []byte) bool {
+	for len(b) >= 8 {
+		if binary.LittleEndian.Uint64(b) != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,464 @@
+package persist
+
+// Finding the newest valid root.
+//
+//  1. The superblock, or its copy, tells the geometry and the instance.
+//  2. Both root slots are read. Each of a slot's sectors carries a checksum of
+//     its own and an epoch: sectors of two epochs, each whole, are a torn
+//     write, a sector that is not whole is damage.
+//  3. From the newest root down: the chain of commit records and every block
+//     they list is read and proven (I1). The first root that passes is taken.
+//  4. A newer root that failed is an interrupted commit, unless its epoch is
+//     known to have been acknowledged: by the mark that a clean stop leaves.
+//     Acknowledged and damaged is an error that names the older epochs; the
+//     caller decides (OpenAt).
+//  5. The nodes of the page map are read and proven; owners of the log's
+//     blocks follow from them. Pages are proven when they are read.
+//  6. Flush (I7).
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sort"
+)
+
+type slotKind int
+
+const (
+	slotBlank slotKind = iota
+	slotValid
+	slotTorn
+	slotDamaged
+)
+
+type slotState struct {
+	slot int
+	kind slotKind
+	root root
+	tags []uint32 // epoch tags (low 24 bits) of the whole sectors
+	err  error    // why it is damaged
+	torn bool     // the root is whole, a block of its group is not
+}
+
+// Open recovers the newest state. Errors: ErrNotFormatted, ErrVersion,
+// *CorruptError, *RootDamagedError, or a device error.
+func Open(dev Device) (*Store, *Recovered, error) { return open(dev, 0, true) }
+
+// OpenAt recovers the state of one epoch, of which a device offers at most
+// two. The next commit makes it the newest; what was newer is then lost.
+func OpenAt(dev Device, e Epoch) (*Store, *Recovered, error) { return open(dev, e, true) }
+
+func open(dev Device, at Epoch, flush bool) (*Store, *Recovered, error) {
+	super, notes, err := readSuper(dev)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &loader{dev: dev, super: super, rec: &Recovered{Notes: notes}}
+	l.readSlots()
+	if l.acked, err = readAck(dev, super.instance); err != nil {
+		l.note("%v", err)
+	}
+	s, err := l.choose(at)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.nextEpoch = l.unusedEpoch(s.root.epoch)
+	if flush {
+		if err := dev.Flush(); err != nil {
+			return nil, nil, ioError("flush", 0, err)
+		}
+	}
+	l.rec.Epoch, l.rec.Versions, l.rec.InstanceID = s.root.epoch, s.root.versions, super.instance
+	l.rec.Meta, l.rec.Pages = append([]byte(nil), s.root.meta...), s.pages.pages
+	return s, l.rec, nil
+}
+
+func readSuper(dev Device) (superblock, []string, error) {
+	if dev.Size() < blockOffset(logStart) {
+		return superblock{}, nil, fmt.Errorf("%w: the device has only %d bytes", ErrNotFormatted, dev.Size())
+	}
+	b := make([]byte, BlockSize)
+	read := func(block uint32) (superblock, error) {
+		if err := readFull(dev, b, blockOffset(block)); err != nil {
+			return superblock{}, err
+		}
+		return decodeSuper(b, block)
+	}
+	first, err := read(superBlock)
+	if errors.Is(err, ErrVersion) {
+		return first, nil, err
+	}
+	second, err2 := read(superCopyBlock)
+	switch {
+	case err == nil && err2 == nil && first != second:
+		return first, nil, &CorruptError{NoPage, 0, "the two superblocks differ"}
+	case err == nil && err2 == nil:
+		return first, nil, nil
+	case err == nil:
+		return first, []string{fmt.Sprintf("copy of the superblock at offset %#x: %v", blockOffset(superCopyBlock), err2)}, nil
+	case err2 == nil && !allZeroBlock(dev, superBlock):
+		return second, []string{fmt.Sprintf("superblock at offset 0: %v", err)}, nil
+	case err2 == nil:
+		// Create writes the copy first: the image was never finished.
+		return first, nil, fmt.Errorf("%w: formatting was interrupted", ErrNotFormatted)
+	}
+	return first, nil, err
+}
+
+func allZeroBlock(dev Device, block uint32) bool {
+	b := make([]byte, BlockSize)
+	return readFull(dev, b, blockOffset(block)) == nil && allZero(b)
+}
+
+func readAck(dev Device, id InstanceID) (Epoch, error) {
+	b := make([]byte, BlockSize)
+	if err := readFull(dev, b, blockOffset(ackBlock)); err != nil {
+		return 0, err
+	}
+	return decodeAck(b, id)
+}
+
+type loader struct {
+	dev   Device
+	super superblock
+	slots [2]slotState
+	acked Epoch
+	rec   *Recovered
+}
+
+func (l *loader) note(format string, args ...any) {
+	l.rec.Notes = append(l.rec.Notes, fmt.Sprintf(format, args...))
+}
+
+func (l *loader) readSlots() {
+	b := make([]byte, BlockSize)
+	for i := range l.slots {
+		off := blockOffset(rootSlots[i])
+		if err := readFull(l.dev, b, off); err != nil {
+			l.slots[i] = slotState{slot: i, kind: slotDamaged, err: err}
+			continue
+		}
+		l.slots[i] = classifySlot(b, i, l.super.instance)
+	}
+}
+
+// classifySlot does step 2 for one slot.
+func classifySlot(b []byte, slot int, id InstanceID) slotState {
+	st := slotState{slot: slot}
+	payload := make([]byte, 0, rootPayload)
+	blank := 0
+	for i := range rootSectors {
+		s := b[i*sectorSize : (i+1)*sectorSize]
+		payload = append(payload, s[:sectorPayload]...)
+		t := binary.LittleEndian.Uint32(s[sectorPayload:])
+		switch {
+		case allZero(s):
+			blank++
+		case checksum(s[:sectorPayload+4]) != binary.LittleEndian.Uint32(s[sectorPayload+4:]) || int(t&0xff) != i:
+			st.kind = slotDamaged
+			if st.err == nil {
+				st.err = &CorruptError{NoPage, blockOffset(rootSlots[slot]) + int64(i*sectorSize), "root sector checksum differs"}
+			}
+		default:
+			st.tags = append(st.tags, t>>8)
+		}
+	}
+	switch {
+	case st.kind == slotDamaged:
+	case blank == rootSectors:
+		st.kind = slotBlank
+	case blank > 0 || !sameTags(st.tags):
+		st.kind = slotTorn
+	default:
+		st.kind = slotValid
+		if st.root, st.err = decodeRoot(payload, rootSlots[slot]); st.err != nil {
+			st.kind = slotDamaged
+		} else if st.root.instance != id {
+			st.kind, st.err = slotDamaged, &CorruptError{NoPage, blockOffset(rootSlots[slot]), "root belongs to another instance"}
+		}
+	}
+	return st
+}
+
+func sameTags(tags []uint32) bool {
+	for _, t := range tags {
+		if t != tags[0] {
+			return false
+		}
+	}
+	return true
+}
+
+// tagDelta is how far a sector's tag is ahead of e, negative if behind.
+func tagDelta(tag uint32, e Epoch) int64 {
+	d := int64(tag-uint32(e)) & 0xffffff
+	if d >= 0x800000 {
+		d -= 0x1000000
+	}
+	return d
+}
+
+// unusedEpoch is the first epoch after e of which the device shows no trace (I8).
+func (l *loader) unusedEpoch(e Epoch) Epoch {
+	next := max(e, l.acked)
+	for i := range l.slots {
+		if l.slots[i].kind == slotValid {
+			next = max(next, l.slots[i].root.epoch)
+		}
+		for _, t := range l.slots[i].tags {
+			if d := tagDelta(t, e); d > 0 {
+				next = max(next, e+Epoch(d))
+			}
+		}
+	}
+	return next + 1
+}
+
+// choose does steps 3 to 5.
+func (l *loader) choose(at Epoch) (*Store, error) {
+	var valid []*slotState
+	for i := range l.slots {
+		if st := &l.slots[i]; st.kind == slotValid {
+			valid = append(valid, st)
+		} else if errors.Is(st.err, ErrVersion) {
+			return nil, st.err
+		}
+	}
+	sort.Slice(valid, func(i, j int) bool { return valid[i].root.epoch > valid[j].root.epoch })
+	if len(valid) == 2 {
+		l.acked = max(l.acked, valid[0].root.acked)
+	}
+	if at != 0 {
+		for _, st := range valid {
+			if st.root.epoch == at {
+				return l.load(st)
+			}
+		}
+		return nil, fmt.Errorf("%w: no intact root of epoch %d on the device", ErrRootDamaged, at)
+	}
+	var newest *slotState // the newest that failed
+	var cause error
+	for i, st := range valid {
+		s, err := l.load(st)
+		if err != nil {
+			if newest == nil {
+				newest, cause = st, err
+			}
+			continue
+		}
+		return s, l.accept(s, newest, cause, valid[i:])
+	}
+	return nil, l.nothing(newest, cause)
+}
+
+// accept decides whether s may be taken although newest failed, or although a
+// slot is unreadable (step 4).
+func (l *loader) accept(s *Store, newest *slotState, cause error, available []*slotState) error {
+	e := s.root.epoch
+	damaged := func(n Epoch, why error) error {
+		d := &RootDamagedError{Newest: n, Cause: why}
+		for _, st := range available {
+			d.Available = append(d.Available, st.root.epoch)
+		}
+		return d
+	}
+	if newest != nil {
+		if newest.root.epoch <= l.acked || !newest.torn {
+			return damaged(newest.root.epoch, cause)
+		}
+		l.rec.Incomplete = newest.root.epoch
+		l.note("epoch %d was interrupted: %v", newest.root.epoch, cause)
+	}
+	for i := range l.slots {
+		st := &l.slots[i]
+		switch {
+		case st.kind == slotDamaged && !st.olderThan(e):
+			return damaged(0, st.err)
+		case st.kind == slotDamaged:
+			l.note("older root slot is damaged: %v", st.err)
+		case st.kind == slotTorn && !st.olderThan(e):
+			l.rec.Incomplete = max(l.rec.Incomplete, l.unusedEpoch(e)-1)
+			l.note("the root at offset %#x was being written when the system stopped", blockOffset(rootSlots[i]))
+		}
+	}
+	if e < l.acked {
+		return damaged(l.acked, fmt.Errorf("%w: epoch %d was acknowledged, the newest complete one is %d", ErrCorrupt, l.acked, e))
+	}
+	return nil
+}
+
+// olderThan tells whether every whole sector of the slot is of an epoch before e.
+func (st *slotState) olderThan(e Epoch) bool {
+	for _, t := range st.tags {
+		if tagDelta(t, e) >= 0 {
+			return false
+		}
+	}
+	return len(st.tags) > 0
+}
+
+func (l *loader) nothing(newest *slotState, cause error) error {
+	if newest != nil {
+		return &RootDamagedError{Newest: newest.root.epoch, Cause: cause}
+	}
+	for i := range l.slots {
+		if l.slots[i].err != nil {
+			return &RootDamagedError{Cause: l.slots[i].err}
+		}
+	}
+	return &RootDamagedError{Cause: &CorruptError{NoPage, blockOffset(rootSlots[0]), "no root slot is whole"}}
+}
+
+// load proves the root's group and builds a store on its page map.
+func (l *loader) load(st *slotState) (*Store, error) {
+	s := newStore(l.dev, l.super)
+	s.adopt(st.root, st.slot)
+	r := &s.root
+	if r.segments > uint32(s.space.total) {
+		return nil, &CorruptError{NoPage, l.dev.Size(), fmt.Sprintf("the image is truncated: %d segments were in use, %d fit on the device", r.segments, s.space.total)}
+	}
+	if r.tail != 0 && !s.space.inLog(r.tail, int(r.segments)) {
+		return nil, &CorruptError{NoPage, blockOffset(rootSlots[st.slot]), "root names a tail outside the log"}
+	}
+	s.space.segs = make([]segment, r.segments)
+	if err := s.verifyGroup(nil); err != nil {
+		// A read error can't come from a write that never reached the device,
+		// nor can damage to what lies outside the group.
+		st.torn = errors.Is(err, ErrCorrupt)
+		return nil, err
+	}
+	if err := s.loadMap(nil); err != nil {
+		return nil, err
+	}
+	if !s.space.rebuilt(r.tail) {
+		return nil, &CorruptError{NoPage, blockOffset(r.tail), "the tail of the log is in use"}
+	}
+	return s, nil
+}
+
+// verifyGroup reads the commit records of the root and every block they list.
+// With bad == nil it stops at the first damage, else it reports each and goes
+// on as far as it can. The blocks of the records get their owner.
+func (s *Store) verifyGroup(bad func(error)) error {
+	b := make([]byte, BlockSize)
+	at, entries := s.root.record, uint64(0)
+	fail := func(page PageID, off int64, reason string) error {
+		return &CorruptError{page, off, reason}
+	}
+	for left := s.root.records; left > 0; left-- {
+		off := blockOffset(at.block)
+		if !s.space.inLog(at.block, len(s.space.segs)) || !s.space.own(at.block, tagRecord) {
+			return fail(NoPage, off, "commit record lies at an impossible place")
+		}
+		if err := s.readBlock(at, b, NoPage, "commit record checksum differs"); err != nil {
+			return err
+		}
+		rec, err := decodeRecord(b, at.block)
+		if err != nil {
+			return err
+		}
+		if rec.epoch != s.root.epoch || rec.index != left-1 {
+			return fail(NoPage, off, "commit record of another commit")
+		}
+		s.records = append(s.records, at.block)
+		entries += uint64(len(rec.entries))
+		for _, e := range rec.entries {
+			err := s.verifyEntry(e, b)
+			if err != nil && bad == nil {
+				return err
+			}
+			if err != nil {
+				bad(err)
+			}
+		}
+		at = rec.prev
+	}
+	if at.block != 0 || entries != uint64(s.root.entries) {
+		return fail(NoPage, blockOffset(rootSlots[s.slot]), "root and commit records disagree about the group's length")
+	}
+	return nil
+}
+
+func (s *Store) verifyEntry(e recordEntry, b []byte) error {
+	if !s.space.inLog(e.ref.block, len(s.space.segs)) {
+		return &CorruptError{e.tag.page(), blockOffset(e.ref.block), "commit record names a block outside the log"}
+	}
+	what := "page checksum differs (newest group)"
+	if e.tag.level() > 0 {
+		what = "map node checksum differs (newest group)"
+	}
+	return s.readBlock(e.ref, b, e.tag.page(), what)
+}
+
+// loadMap reads all nodes below the root's top. bad is as in verifyGroup.
+func (s *Store) loadMap(bad func(error)) error {
+	s.pages.top.self = s.root.top
+	if s.root.top.block != 0 {
+		if err := s.loadNode(s.pages.top, bad); err != nil {
+			return err
+		}
+	}
+	if s.pages.pages != s.root.pages && bad == nil {
+		return &CorruptError{NoPage, blockOffset(rootSlots[s.slot]), fmt.Sprintf("root counts %d pages, the page map has %d", s.root.pages, s.pages.pages)}
+	}
+	return nil
+}
+
+// loadNode reads n.self and everything below.
+func (s *Store) loadNode(n *node, bad func(error)) error {
+	if err := s.claim(n.self.block, n.tag()); err != nil {
+		return err
+	}
+	b := make([]byte, BlockSize)
+	if err := s.readBlock(n.self, b, n.tag().page(), "map node checksum differs"); err != nil {
+		return err
+	}
+	for i := range n.refs {
+		r := getRef(b[i*8:])
+		if r.block == 0 {
+			if r.crc != 0 {
+				return &CorruptError{n.tag().page(), blockOffset(n.self.block), "map node has an absent entry that is not zero"}
+			}
+			continue
+		}
+		if err := s.loadRef(n, i, r, bad); err != nil {
+			if bad == nil {
+				return err
+			}
+			bad(err)
+		}
+	}
+	if n.used == 0 && bad == nil {
+		return &CorruptError{n.tag().page(), blockOffset(n.self.block), "map node is empty"}
+	}
+	return nil
+}
+
+func (s *Store) loadRef(n *node, i int, r ref, bad func(error)) error {
+	t := makeTag(n.level-1, n.id<<nodeShift|uint64(i))
+	if !t.valid() {
+		return &CorruptError{n.tag().page(), blockOffset(n.self.block), "map node refers to an impossible page"}
+	}
+	n.refs[i] = r
+	n.used++
+	if n.level == 1 {
+		s.pages.pages++
+		return s.claim(r.block, t)
+	}
+	k := newNode(n.level-1, t.id(), n)
+	k.self = r
+	n.kids[i] = k
+	return s.loadNode(k, bad)
+}
+
+// claim gives a block its owner (I4).
+func (s *Store) claim(block uint32, t tag) error {
+	if !s.space.inLog(block, len(s.space.segs)) {
+		return &CorruptError{t.page(), blockOffset(block), "reference to a block outside the log"}
+	}
+	if !s.space.own(block, t) {
+		return &CorruptError{t.page(), blockOffset(block), "block is referenced twice"}
+	}
+	return nil
+}
