@@ -222,4 +222,5 @@ const (
 	TrapUncomparable        // comparing uncomparable type t1
 	TrapNilWrap             // value method t-string called using nil pointer: x, y: message address and length
 	TrapUnreachable         // code that the front end proved to be unreachable was reached
+	numTraps                // new codes go before this line
 )
