@@ -310,8 +310,8 @@ func (l *loader) nothing(newest *slotState, cause error) error {
 	return &RootDamagedError{Cause: &CorruptError{NoPage, blockOffset(rootSlots[0]), "no root slot is whole"}}
 }
 
-// load proves the root's group and builds a store on its page map.
-func (l *loader) load(st *slotState) (*Store, error) {
+// shell builds an empty store for the root after a look at its geometry.
+func (l *loader) shell(st *slotState) (*Store, error) {
 	s := newStore(l.dev, l.super)
 	s.adopt(st.root, st.slot)
 	r := &s.root
@@ -322,6 +322,15 @@ func (l *loader) load(st *slotState) (*Store, error) {
 		return nil, &CorruptError{NoPage, blockOffset(rootSlots[st.slot]), "root names a tail outside the log"}
 	}
 	s.space.segs = make([]segment, r.segments)
+	return s, nil
+}
+
+// load proves the root's group and builds a store on its page map.
+func (l *loader) load(st *slotState) (*Store, error) {
+	s, err := l.shell(st)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.verifyGroup(nil); err != nil {
 		// A read error can't come from a write that never reached the device,
 		// nor can damage to what lies outside the group.
@@ -331,8 +340,9 @@ func (l *loader) load(st *slotState) (*Store, error) {
 	if err := s.loadMap(nil); err != nil {
 		return nil, err
 	}
-	if !s.space.rebuilt(r.tail) {
-		return nil, &CorruptError{NoPage, blockOffset(r.tail), "the tail of the log is in use"}
+	s.keepGroup()
+	if !s.space.rebuilt(s.root.tail) {
+		return nil, &CorruptError{NoPage, blockOffset(s.root.tail), "the tail of the log is in use"}
 	}
 	return s, nil
 }
@@ -364,6 +374,7 @@ func (s *Store) verifyGroup(bad func(error)) error {
 		s.records = append(s.records, at.block)
 		entries += uint64(len(rec.entries))
 		for _, e := range rec.entries {
+			s.entries = append(s.entries, e)
 			err := s.verifyEntry(e, b)
 			if err != nil && bad == nil {
 				return err
@@ -378,6 +389,19 @@ func (s *Store) verifyGroup(bad func(error)) error {
 		return fail(NoPage, blockOffset(rootSlots[s.slot]), "root and commit records disagree about the group's length")
 	}
 	return nil
+}
+
+// keepGroup gives blocks of the root's group that its map does not use (a page
+// written twice in one commit) the same owner as the commit records: the root
+// is valid only with all of its group, so none may be overwritten before the
+// next root is durable.
+func (s *Store) keepGroup() {
+	for _, e := range s.entries {
+		if s.space.own(e.ref.block, tagRecord) {
+			s.records = append(s.records, e.ref.block)
+		}
+	}
+	s.entries = s.entries[:0]
 }
 
 func (s *Store) verifyEntry(e recordEntry, b []byte) error {

@@ -23,9 +23,10 @@ const slackSegments = 8
 
 type segment struct {
 	live    int
-	free    bool  // in the free heap
-	resting bool  // in the quarantine
-	owners  []tag // owner+1 of each block, 0 is none; nil if live is 0
+	free    bool   // in the free heap
+	resting bool   // in the quarantine
+	filled  uint64 // the commit that last allocated here
+	owners  []tag  // owner+1 of each block, 0 is none; nil if live is 0
 }
 
 type intHeap []int
@@ -161,6 +162,7 @@ func (l *logSpace) alloc(t tag) (uint32, error) {
 		}
 	}
 	b := l.block(l.active, l.next)
+	l.segs[l.active].filled = l.commit
 	l.next++
 	if !l.own(b, t) {
 		panic("persist: invariant I4: a block at the tail has an owner")
@@ -210,12 +212,13 @@ func (l *logSpace) wantsCleaning() bool {
 }
 
 // victims returns the owners of up to budget blocks in the emptiest segments,
-// with their blocks. Segments more than three quarters full are not worth it.
+// with their blocks. Segments more than three quarters full are not worth it;
+// those with blocks of the present commit are not on the device yet.
 func (l *logSpace) victims(budget int) []recordEntry {
 	var order []int
 	for i := range l.segs {
 		s := &l.segs[i]
-		if i != l.active && s.live > 0 && s.live <= l.perSegment*3/4 {
+		if i != l.active && s.filled != l.commit && s.live > 0 && s.live <= l.perSegment*3/4 {
 			order = append(order, i)
 		}
 	}

@@ -258,11 +258,27 @@ func (s *Store) Commit(meta []byte, pages []PageImage) (Epoch, error) {
 	}
 	s.ensureStage()
 	e := s.nextEpoch
-	if err := s.commit(e, append([]byte(nil), meta...), imageSource(pages)); err != nil {
+	if err := s.commit(e, append([]byte(nil), meta...), lastOfEach(pages)); err != nil {
 		return 0, err
 	}
 	s.prepareAhead()
 	return e, nil
+}
+
+// lastOfEach drops all but the last image of each page: a group that held a
+// page twice would refer to a block that its map does not know.
+func lastOfEach(pages []PageImage) imageSource {
+	last := make(map[PageID]int, len(pages))
+	for i, p := range pages {
+		last[p.ID] = i
+	}
+	out := make(imageSource, 0, len(last))
+	for i, p := range pages {
+		if last[p.ID] == i {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // ensureStage allocates the staging buffer: an image that is only read needs none.

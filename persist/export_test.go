@@ -1,0 +1,4 @@
+package persist
+
+// NextEpoch is the number that the next commit of s gets.
+func NextEpoch(s *Store) Epoch { return s.nextEpoch }
