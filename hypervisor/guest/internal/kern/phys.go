@@ -1,0 +1,108 @@
+package kern
+
+import "phantomvm/hypervisor/abi"
+
+// Physical memory. Fresh memory is handed out by a pointer that only rises,
+// and is zero because the tender gives zeroed memory. Freed pages go to two
+// lists, chained through their first word by the identity map, and are cleared when they
+// are taken again. The last page stays unused: the tender refuses a buffer
+// that ends exactly at the top.
+var (
+	physNext, physEnd uintptr
+	physStart         uintptr
+	free4k, free2m    uintptr
+	nfree4k, nfree2m  uintptr
+	zeroPage          uintptr // shared, read-only in every mapping
+	smallPage         uintptr = abi.PageSize
+	largePage         uintptr = abi.LargePageSize
+)
+
+// freeMemory is how many bytes are free.
+func freeMemory() uintptr {
+	n := nfree4k*smallPage + nfree2m*largePage
+	if physEnd > physNext {
+		n += physEnd - physNext
+	}
+	return n
+}
+
+// alloc4k gives a zeroed page, or 0.
+func alloc4k() uintptr {
+	if free4k == 0 && free2m != 0 {
+		p := free2m
+		free2m = load(p)
+		nfree2m--
+		for a := p + largePage - smallPage; a >= p; a -= smallPage {
+			put4k(a)
+		}
+	}
+	if p := free4k; p != 0 {
+		free4k = load(p)
+		nfree4k--
+		clearWords(p, smallPage)
+		return p
+	}
+	if physNext+smallPage > physEnd {
+		return 0
+	}
+	p := physNext
+	physNext += smallPage
+	return p
+}
+
+// alloc2m gives a zeroed, aligned large page, or 0.
+func alloc2m() uintptr {
+	if p := free2m; p != 0 {
+		free2m = load(p)
+		nfree2m--
+		clearWords(p, largePage)
+		return p
+	}
+	p := alignUp(physNext, largePage)
+	if p+largePage > physEnd {
+		return 0
+	}
+	for physNext < p {
+		put4k(physNext)
+		physNext += smallPage
+	}
+	physNext = p + largePage
+	return p
+}
+
+// allocRun gives n bytes of contiguous fresh memory, page-aligned, or 0.
+func allocRun(n uintptr) uintptr {
+	n = alignUp(n, smallPage)
+	if physNext+n > physEnd {
+		return 0
+	}
+	p := physNext
+	physNext += n
+	return p
+}
+
+func put4k(p uintptr) {
+	if p == zeroPage {
+		return
+	}
+	store(p, free4k)
+	free4k = p
+	nfree4k++
+}
+
+func put2m(p uintptr) {
+	store(p, free2m)
+	free2m = p
+	nfree2m++
+}
+
+// outOfMemory ends the guest: an access cannot be refused once the region has
+// been granted.
+func outOfMemory() {
+	print("guest: out of memory: ")
+	printDec((physEnd - physStart - freeMemory()) >> 10)
+	print(" KiB of ")
+	printDec((physEnd - physStart) >> 10)
+	print(" KiB are in use; give the guest more memory\n")
+	halt(abi.ExitOutOfMemory)
+}

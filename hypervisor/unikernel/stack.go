@@ -1,0 +1,3 @@
+package unikernel
+
+func (m *image) auditStack(r *Report) error { return nil }
