@@ -1,0 +1,217 @@
+package bytecode
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// testSeeds runs f on a few seeds; a failure names the one to run alone.
+func testSeeds(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
+	t.Helper()
+	for seed := range n {
+		f(t, seed)
+		if t.Failed() {
+			t.Fatalf("seed %d: reproduce with randomModule(%d, ...)", seed, seed)
+		}
+	}
+}
+
+func mustEncode(t testing.TB, m *Module) []byte {
+	t.Helper()
+	data, err := Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestEncodeDecodeRoundTrip(t *testing.T) {
+	used := map[Op]bool{}
+	testSeeds(t, 40, func(t *testing.T, seed uint64) {
+		m := randomModule(seed, 10, 150)
+		if err := Verify(m); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		data := mustEncode(t, m)
+		got, err := Decode(data)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if err := Verify(got); err != nil {
+			t.Fatalf("seed %d: decoded: %v", seed, err)
+		}
+		if !bytes.Equal(mustEncode(t, got), data) {
+			t.Errorf("seed %d: encoding is not stable", seed)
+		}
+		trimBitmaps(m)
+		if !reflect.DeepEqual(got, m) {
+			t.Errorf("seed %d: decoded module differs", seed)
+		}
+		if _, err := CheckIdentity(data); err != nil {
+			t.Error(err)
+		}
+		for i := range m.Funcs {
+			for pc := 0; pc < len(m.Funcs[i].Code); pc += WordOp(m.Funcs[i].Code[pc]).Len() {
+				used[WordOp(m.Funcs[i].Code[pc])] = true
+			}
+		}
+	})
+	for _, row := range Table[1:] {
+		if !used[Op(row.Num)] {
+			t.Errorf("random modules never use %s", row.Name)
+		}
+	}
+}
+
+// trimBitmaps brings a module into the form that Decode returns.
+func trimBitmaps(m *Module) {
+	for i := range m.Funcs {
+		f := &m.Funcs[i]
+		trim := func(b *[]uint64) {
+			if *b = (*b)[:bitmapWords(*b)]; len(*b) == 0 {
+				*b = nil
+			}
+		}
+		trim(&f.Always)
+		for k := range f.Bitmaps {
+			trim(&f.Bitmaps[k])
+		}
+	}
+	if len(m.RO) == 0 {
+		m.RO = nil
+	}
+}
+
+// Another implementation of MessagePack reads every section.
+func TestSectionsAreMessagePack(t *testing.T) {
+	sections, err := unseal(mustEncode(t, randomModule(7, 10, 100)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range sections[1:] {
+		dec := msgpack.NewDecoder(bytes.NewReader(s))
+		if _, err := dec.DecodeInterface(); err != nil {
+			t.Errorf("section %s: %v", sectionNames[i+1], err)
+		}
+		if dec.Buffered().(*bytes.Reader).Len() != 0 {
+			t.Errorf("section %s: bytes left over", sectionNames[i+1])
+		}
+	}
+}
+
+func TestContainerFaults(t *testing.T) {
+	good := mustEncode(t, randomModule(3, 4, 30))
+	change := func(f func(b []byte) []byte) []byte { return f(bytes.Clone(good)) }
+	for _, c := range []struct {
+		name string
+		data []byte
+		want error
+	}{
+		{"empty", nil, ErrNotModule},
+		{"other magic", change(func(b []byte) []byte { b[1] = 'X'; return b }), ErrNotModule},
+		{"text conversion", change(func(b []byte) []byte { b[4] = '\n'; return b }), ErrNotModule},
+		{"half a header", good[:40], ErrTruncated},
+		{"half a file", good[:len(good)/2], ErrTruncated},
+		{"one byte short", good[:len(good)-1], ErrTruncated},
+		{"one byte long", append(bytes.Clone(good), 0), ErrMalformed},
+		{"header bit", change(func(b []byte) []byte { b[20] ^= 1; return b }), ErrChecksum},
+		{"body bit", change(func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), ErrChecksum},
+		{"newer format", change(func(b []byte) []byte { b[8], b[10] = 2, 2; return reseal(b) }), ErrVersion},
+		{"newer instructions", change(func(b []byte) []byte { b[12]++; return reseal(b) }), ErrVersion},
+		{"version 0", change(func(b []byte) []byte { b[8] = 0; return reseal(b) }), ErrMalformed},
+		{"unknown section", change(func(b []byte) []byte { b[64+16*8] = 99; return reseal(b) }), ErrMalformed},
+		{"many sections", change(func(b []byte) []byte { b[14] = 200; return reseal(b) }), ErrLimit},
+		{"huge", change(func(b []byte) []byte { b[21] = 200; return reseal(b) }), ErrLimit},
+	} {
+		if _, err := Decode(c.data); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	later := change(func(b []byte) []byte { b[10] = 2; b[64+16*8] = 99; return reseal(b) })
+	if _, err := Decode(later); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a newer writer's section in place of ro: %v", err)
+	}
+}
+
+// reseal makes the checksums right again.
+func reseal(b []byte) []byte {
+	if len(b) < headerSize {
+		return b
+	}
+	id := identity(b)
+	copy(b[32:], id[:])
+	putU32 := func(at int, v uint32) {
+		b[at], b[at+1], b[at+2], b[at+3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
+	}
+	putU32(24, bodyCRC(b))
+	putU32(28, headerCRC(b))
+	return b
+}
+
+// Changed bytes under right checksums reach the decoder proper: it must refuse them or return something that encodes again.
+func TestDecodeMutated(t *testing.T) {
+	testSeeds(t, 30, func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		good := mustEncode(t, randomModule(seed, 3, 30))
+		for range 200 {
+			b := bytes.Clone(good)
+			for range 1 + r.IntN(3) {
+				b[headerSize+r.IntN(len(b)-headerSize)] = byte(r.Uint32())
+			}
+			m, err := Decode(reseal(b))
+			if err != nil {
+				continue
+			}
+			again, err := Decode(mustEncode(t, m))
+			if err != nil || !reflect.DeepEqual(m, again) {
+				t.Errorf("seed %d: decoded module does not survive: %v", seed, err)
+			}
+			_ = Verify(m)
+		}
+	})
+}
+
+// bigModule has about 200,000 instructions and 3,000 types.
+func bigModule(b *testing.B) *Module {
+	m := randomModule(5, 4000, 50)
+	for len(m.Types) < 3000 {
+		t := m.Types[30]
+		t.PtrTo, t.Methods = 0, nil
+		m.Types = append(m.Types, t)
+	}
+	if err := Verify(m); err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
+func BenchmarkDecode(b *testing.B) {
+	data := mustEncode(b, bigModule(b))
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if _, err := Decode(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	m := bigModule(b)
+	for b.Loop() {
+		if err := Verify(m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	m := bigModule(b)
+	for b.Loop() {
+		mustEncode(b, m)
+	}
+}
