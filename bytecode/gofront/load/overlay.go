@@ -32,7 +32,10 @@ type overlayRule struct {
 
 // overlayRules lists packages that are replaced more coarsely than by declaration.
 var overlayRules = map[string]overlayRule{
-	"runtime": {whole: true},
+	"runtime":               {whole: true},
+	"internal/godebug":      {whole: true},
+	"internal/runtime/maps": {whole: true},
+	"sync":                  {drop: []string{"poolqueue.go"}},
 }
 
 // overlayFiles returns the overlay's files for a package.
