@@ -1,0 +1,65 @@
+# Phantom VM. `make demo` and `make test` need Go 1.26, make and git; they set up the rest.
+
+SHELL      := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+GO         ?= go
+TOOLS      := $(CURDIR)/.cache/bin
+KERNEL     := cmd/phantom-vm/internal/monitor/kernel/unikernel.elf
+GOLANGCI   := v2.15.0
+GOFUMPT    := v0.12.0
+GOVULN     := v1.9.0
+
+.PHONY: help build demo test test-short test-kvm-real soak bench lint generate fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+build: bin/phantom-vm ## bin/phantom-vm, the unikernel built in
+
+# Go decides what is out of date; these rules always ask it.
+bin/phantom-vm: $(KERNEL) FORCE
+	$(GO) build -o $@ ./cmd/phantom-vm
+
+$(KERNEL): FORCE
+	@mkdir -p .cache
+	CGO_ENABLED=0 $(GO) build -ldflags "-E $$($(GO) run ./hypervisor/postlink -entry)" -o .cache/unikernel ./cmd/phantom-vm/unikernel
+	$(GO) run ./hypervisor/postlink -o $@ .cache/unikernel
+
+FORCE:
+
+demo: build ## the main job: compile a program, run it as a KVM guest, kill -9, resume
+	bin/phantom-vm demo ./examples/counter
+
+test: build ## all tests
+	PHANTOM_VM=$(CURDIR)/bin/phantom-vm $(GO) test -timeout 25m ./...
+
+test-short: build ## the quick ones
+	PHANTOM_VM=$(CURDIR)/bin/phantom-vm $(GO) test -short ./...
+
+test-kvm-real: build ## the demo under hardware-style KVM, in QEMU
+	$(GO) run ./hypervisor/realkvm -- bin/phantom-vm .cache/counter.pbc -- /phantom-vm demo --monitor kvm /counter.pbc
+
+soak: build ## long tests: thousands of kills
+	PHANTOM_VM=$(CURDIR)/bin/phantom-vm PHANTOM_SOAK=1 $(GO) test -timeout 12h -run 'Soak|KillStorm|Crash' ./...
+
+bench: build ## measurements, with ratios to peers
+	PHANTOM_VM=$(CURDIR)/bin/phantom-vm $(GO) run ./bench
+
+lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt $(TOOLS)/govulncheck ## formatting, staticcheck, generated files, vulnerabilities
+	@test -z "$$($(TOOLS)/gofumpt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; $(TOOLS)/gofumpt -l $$(git ls-files '*.go'); exit 1; }
+	$(TOOLS)/golangci-lint run ./...
+	$(GO) vet ./...
+	@$(TOOLS)/govulncheck ./... || { rc=$$?; if [ $$rc = 3 ]; then exit 3; fi; echo "govulncheck: skipped, its database can't be reached"; }
+
+generate: ## generated code and tables
+	$(GO) generate ./...
+
+clean: ## what was built
+	rm -rf bin $(KERNEL) .cache/unikernel
+
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+$(TOOLS)/gofumpt:
+	GOBIN=$(TOOLS) $(GO) install mvdan.cc/gofumpt@$(GOFUMPT)
+$(TOOLS)/govulncheck:
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULN)
