@@ -82,8 +82,7 @@ func split(e uintptr) bool {
 	return true
 }
 
-// unmap frees what is mapped in [lo, hi), tables of fully covered 2 MiB
-// included.
+// unmap frees what is mapped in [lo, hi), and the tables that get empty by it.
 func unmap(lo, hi uintptr) {
 	flush := false
 	for lo < hi {
@@ -109,8 +108,11 @@ func unmap(lo, hi uintptr) {
 			next = min(next, hi)
 			clearWords(v&entryFrame&^(largePage-1)+lo&(largePage-1), next-lo)
 		}
-		if at == 1 && lo&(largePage-1) == largePage-smallPage && hi-alignDown(lo, largePage) >= largePage {
-			dropTable(alignDown(lo, largePage))
+		if at == 1 && next&(largePage-1) == 0 {
+			dropTable(lo, 2)
+		}
+		if at <= 2 && next&(levelSize(3)-1) == 0 {
+			dropTable(lo, 3)
 		}
 		lo = next
 	}
@@ -119,11 +121,12 @@ func unmap(lo, hi uintptr) {
 	}
 }
 
-// dropTable frees the page table of the 2 MiB at va if it is empty.
-func dropTable(va uintptr) {
-	e, at := walk(va, 2, false)
+// dropTable frees the table that the entry of va at level points to, if it is
+// empty.
+func dropTable(va uintptr, level uint) {
+	e, at := walk(va, level, false)
 	v := load(e)
-	if at != 2 || v&entryPresent == 0 || v&entryLarge != 0 {
+	if at != level || v&entryPresent == 0 || v&entryLarge != 0 {
 		return
 	}
 	t := v & entryFrame
