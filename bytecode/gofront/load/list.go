@@ -62,12 +62,12 @@ func newLoader(cfg Config) (*loader, error) {
 
 // listed is what the go command says about a package.
 type listed struct {
-	Dir, ImportPath, Name                                string
-	Standard, DepOnly, Incomplete                        bool
+	Dir, ImportPath, Name                                 string
+	Standard, DepOnly, Incomplete                         bool
 	GoFiles, CgoFiles, SFiles, IgnoredGoFiles, EmbedFiles []string
-	ImportMap                                            map[string]string
-	Module                                               *struct{ GoVersion string }
-	Error                                                *listError
+	ImportMap                                             map[string]string
+	Module                                                *struct{ GoVersion string }
+	Error                                                 *listError
 }
 
 type listError struct {

@@ -146,7 +146,8 @@ func (l *loader) build(main *Package) (*Program, error) {
 	for _, pkg := range p.Packages {
 		pkg.SSA = p.SSA.CreatePackage(pkg.Types, pkg.Files, pkg.Info, true)
 	}
-	p.SSA.CreatePackage(types.Unsafe, nil, nil, true)
+	// With type information, though empty, the package gets an initialiser that does nothing.
+	p.SSA.CreatePackage(types.Unsafe, nil, &types.Info{}, true)
 	p.SSA.Build()
 	p.links = newLinkTable(p.Packages)
 	p.SourceHash = sourceHash(p.Packages)

@@ -35,6 +35,7 @@ var overlayRules = map[string]overlayRule{
 	"runtime":               {whole: true},
 	"internal/godebug":      {whole: true},
 	"internal/runtime/maps": {whole: true},
+	"reflect":               {drop: []string{"makefunc.go"}},
 	"sync":                  {drop: []string{"poolqueue.go"}},
 }
 
