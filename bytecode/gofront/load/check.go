@@ -127,10 +127,7 @@ func (l *loader) checkReport() error {
 			lines = append(lines, l.errorLines(p.checkError)...)
 		}
 	}
-	if lines == nil {
-		return nil
-	}
-	return fmt.Errorf("%w:\n%s", ErrProgram, strings.Join(lines, "\n"))
+	return compileErrors(lines)
 }
 
 // errorLines formats errors as gc does: sorted by position, one for a line, at most ten.

@@ -37,7 +37,7 @@ type loader struct {
 
 func newLoader(cfg Config) (*loader, error) {
 	if len(cfg.Args) == 0 {
-		return nil, fmt.Errorf("%w: no Go files or package named", ErrProgram)
+		return nil, compileErrorf("no Go files or package named")
 	}
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
@@ -91,7 +91,7 @@ func (l *loader) listUser() ([]string, error) {
 	}
 	out, err := l.goCommand(append(args, l.cfg.Args...)...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrProgram, err)
+		return nil, compileErrorf("%s", err)
 	}
 	var roots []string
 	var errs []string
@@ -114,11 +114,11 @@ func (l *loader) listUser() ([]string, error) {
 	}
 	switch {
 	case len(errs) > 0:
-		return nil, fmt.Errorf("%w:\n%s", ErrProgram, strings.Join(errs, "\n"))
+		return nil, compileErrors(errs)
 	case len(roots) == 0:
-		return nil, fmt.Errorf("%w: no packages match %s", ErrProgram, strings.Join(l.cfg.Args, " "))
+		return nil, compileErrorf("no packages match %s", strings.Join(l.cfg.Args, " "))
 	case len(roots) > 1:
-		return nil, fmt.Errorf("%w: %s names %d packages, and one can be run", ErrProgram, strings.Join(l.cfg.Args, " "), len(roots))
+		return nil, compileErrorf("%s names %d packages, and one can be run", strings.Join(l.cfg.Args, " "), len(roots))
 	}
 	return roots, nil
 }

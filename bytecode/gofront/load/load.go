@@ -47,13 +47,6 @@ const goSeries = "go1.26"
 // buildTags are set for every package.
 var buildTags = []string{"purego", "math_big_pure_go", "phantomvm"}
 
-var (
-	// ErrToolchain says that the Go distribution is missing or has the wrong version.
-	ErrToolchain = errors.New("unusable Go toolchain")
-	// ErrProgram says that the program can't be compiled; the text says why, in the go command's form.
-	ErrProgram = errors.New("program does not compile")
-)
-
 // Config says what to load. Args is all that must be set.
 type Config struct {
 	Args  []string // a package (path, directory) or .go files
@@ -109,7 +102,7 @@ type Program struct {
 func (p *Program) Package(path string) *Package { return p.byPath[path] }
 
 // Load reads, checks and builds the program. Errors about the program itself
-// wrap ErrProgram, those about the Go distribution ErrToolchain.
+// wrap ErrProgram (CompileError), those about the Go distribution ErrToolchain.
 func Load(cfg Config) (*Program, error) {
 	l, err := newLoader(cfg)
 	if err != nil {
@@ -124,10 +117,13 @@ func Load(cfg Config) (*Program, error) {
 	}
 	main := l.pkgs[roots[0]]
 	if main.Name != "main" {
-		return nil, fmt.Errorf("%w: package %s is not a main package", ErrProgram, main.Path)
+		return nil, compileErrorf("package %s is not a main package", main.Path)
 	}
 	if err := l.checkAll(); err != nil {
 		return nil, err
+	}
+	if _, ok := main.Types.Scope().Lookup("main").(*types.Func); !ok {
+		return nil, compileErrorf("# %s\nruntime.main_main·f: function main is undeclared in the main package", main.Path)
 	}
 	return l.build(main)
 }

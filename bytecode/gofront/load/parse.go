@@ -1,10 +1,8 @@
 package load
 
 import (
-	"errors"
 	"fmt"
 	"go/parser"
-	"go/scanner"
 	"os"
 	"path/filepath"
 	"slices"
@@ -150,39 +148,6 @@ func (l *loader) sources(p *Package) ([]source, error) {
 	return srcs, nil
 }
 
-// syntaxReport returns the syntax errors of all packages as one error.
-func (l *loader) syntaxReport() error {
-	var lines []string
-	for _, path := range sortedKeys(l.pkgs) {
-		p := l.pkgs[path]
-		if len(p.parseErrs) == 0 {
-			continue
-		}
-		lines = append(lines, "# "+path)
-		n := 0
-		for _, err := range p.parseErrs {
-			var list scanner.ErrorList
-			if !errors.As(err, &list) {
-				lines = append(lines, err.Error())
-				continue
-			}
-			for _, e := range list {
-				if n++; n > maxErrors {
-					break
-				}
-				lines = append(lines, fmt.Sprintf("%s:%d:%d: syntax error: %s", l.rel(e.Pos.Filename), e.Pos.Line, e.Pos.Column, e.Msg))
-			}
-		}
-		if n > maxErrors {
-			lines = append(lines, "too many errors")
-		}
-	}
-	if lines == nil {
-		return nil
-	}
-	return fmt.Errorf("%w:\n%s", ErrProgram, strings.Join(lines, "\n"))
-}
-
 // findCycle reports an import cycle; type checking would wait for ever in it.
 func (l *loader) findCycle() error {
 	state := map[*Package]int{}
@@ -191,7 +156,7 @@ func (l *loader) findCycle() error {
 		path = append(path, p.Path)
 		switch state[p] {
 		case 1:
-			return fmt.Errorf("%w: import cycle not allowed:\n\t%s", ErrProgram, strings.Join(path, "\n\timports "))
+			return compileErrorf("import cycle not allowed:\n\t%s", strings.Join(path, "\n\timports "))
 		case 2:
 			return nil
 		}

@@ -40,7 +40,7 @@ func (l *loader) stdSources(p *Package) ([]source, error) {
 		}
 	}
 	if len(srcs) == 0 {
-		return nil, fmt.Errorf("%w: package %s of the standard library has no files for this target", ErrProgram, p.Path)
+		return nil, compileErrorf("package %s of the standard library is not supported: it has no files for this target", p.Path)
 	}
 	slices.SortFunc(srcs, func(a, b source) int { return strings.Compare(a.hashName, b.hashName) })
 	return srcs, nil
