@@ -160,7 +160,7 @@ func (m *Module) Layouts() ([]Layout, error) {
 	}
 	b.offsets = make([]uint64, 0, fields)
 	for i := 1; i < len(m.Types); i++ {
-		if err := b.visit(TypeID(i), 0); err != nil {
+		if err := b.visit(TypeID(i), TypeID(i), 0); err != nil {
 			return nil, err
 		}
 	}
@@ -179,9 +179,10 @@ type layoutBuilder struct {
 	offsets []uint64 // slab for Layout.Offsets
 }
 
-func (b *layoutBuilder) visit(id TypeID, depth int) error {
+// visit computes the layout of a type that lies in owner.
+func (b *layoutBuilder) visit(id, owner TypeID, depth int) error {
 	if id == 0 || int64(id) >= int64(len(b.m.Types)) {
-		return typeError(RuleTypeRef, id, "there is no such type")
+		return typeError(RuleTypeRef, owner, fmt.Sprintf("part of it is of type %d, which does not exist", id))
 	}
 	switch {
 	case b.state[id] == layoutDone:
@@ -219,7 +220,7 @@ func (b *layoutBuilder) visit(id TypeID, depth int) error {
 }
 
 func (b *layoutBuilder) array(id TypeID, t *Type, l *Layout, depth int) error {
-	if err := b.visit(t.Elem, depth+1); err != nil {
+	if err := b.visit(t.Elem, id, depth+1); err != nil {
 		return err
 	}
 	e := &b.out[t.Elem]
@@ -236,7 +237,7 @@ func (b *layoutBuilder) array(id TypeID, t *Type, l *Layout, depth int) error {
 
 func (b *layoutBuilder) structure(id TypeID, t *Type, l *Layout, depth int) error {
 	for i := range t.Fields {
-		if err := b.visit(t.Fields[i].Type, depth+1); err != nil {
+		if err := b.visit(t.Fields[i].Type, id, depth+1); err != nil {
 			return err
 		}
 	}

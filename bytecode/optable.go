@@ -357,7 +357,7 @@ var Table = []OpInfo{
 	{233, "PANIC", None, Src2, None, None, NoExt, slow | FlagEnd, 1, "panic with the interface value R[a:2]"},
 	{234, "RECOVER", None, Dst2, None, None, NoExt, slow, 1, "R[a:2] = recover()"},
 	{235, "NATIVE", None, DstN, SrcN, None, ExtNative, blk, 1, "R[a..] = native ext(R[b..])"},
-	{236, "TRAP", None, UImm, Src, None, NoExt, slow | FlagEnd, 1, "raise run-time panic number a with operand R[b]"},
+	{236, "TRAP", None, UImm, Src, None, NoExt, slow | FlagEnd, 1, "raise run-time panic number a with operand R[b]; b = 0: none"},
 	{237, "ASSERT", Small, Dst2, Src2, None, ExtType, slow, 1, "R[a:2] = interface value R[b:2] (n bit 0: source has methods, i.e. an itab) converted to interface type ext; n bit 1: comma-ok, R[a+2] = ok; else panics as Go does"},
 	{238, "IFTYPE", None, Dst, Src, None, NoExt, trap, 1, "R[a] = type word of the itab R[b], 0 for 0"},
 }
