@@ -16,12 +16,12 @@ type hotState struct {
 	stackLimit Addr      // end of the current stack chunk
 	lim        [4]uint64 // range limits for accesses of 1, 2, 4, 8 bytes: (end of DATA - ROBase) >> k
 	nfuncs     uint64
-	stress     uint64
+	pad        uint64
 }
 
-func hot() *hotState { return (*hotState)(unsafe.Pointer(uintptr(volatileBase))) }
+func hot() *hotState { return (*hotState)(ptr(volatileBase)) }
 
-func ptr(a Addr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&a)) }
+func ptr(a Addr) unsafe.Pointer { return unsafe.Add(nil, uintptr(a)) }
 
 func ld8(a Addr) uint8                  { return *(*uint8)(ptr(a)) }
 func ld16(a Addr) uint16                { return *(*uint16)(ptr(a)) }

@@ -79,10 +79,18 @@ type VM struct {
 	heap    heap
 	stacks  stackAlloc
 	rt      runtimeState // caches of maps, channels, timers, reflect and natives
-	cur     GID          // running goroutine, 0 if none
-	argBuf  [bytecode.MaxFrame + 1]uint64
-	resBuf  [bytecode.MaxFrame + 1]uint64
-	stop    stopInfo
+	conts   map[contID]continuation
+
+	cur       GID          // running goroutine, 0 if none
+	checked   map[GID]bool // goroutines that were validated in this incarnation
+	gcWanted  bool         // collect at the next safepoint
+	retryPC   Addr         // instruction that a collection was made for
+	monoLast  int64        // last monotonic time given out
+	outWait   [2][]GID     // goroutines that wait for room in an output ring
+	markStack []markItem
+	argBuf    [bytecode.MaxFrame + 1]uint64
+	resBuf    [bytecode.MaxFrame + 1]uint64
+	stop      stopInfo
 }
 
 /*

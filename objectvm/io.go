@@ -1,0 +1,119 @@
+package objectvm
+
+import "fmt"
+
+// Output and input. What the program prints lies in a ring per stream in META until whoever shows it has synced it and calls
+// Trim; positions count bytes since the instance began. A full ring parks the writer. The last part of a
+// ring is kept for fatal messages. Input is read by position, which is part of the state.
+
+const (
+	ringSize    = 256 << 10
+	ringReserve = 64 << 10
+)
+
+// InputSource is the program's standard input, by position; n = 0 without an error means its end.
+type InputSource interface {
+	ReadAt(p []byte, off int64) (n int, err error)
+}
+
+func ringAddr(stream int) Addr { return metaRings + Addr(stream-1)*ringSize }
+
+// output appends to a stream (1 stdout, 2 stderr) and returns the number of bytes taken, 0 if the ring is full.
+func (vm *VM) output(stream int, p []byte) int { return vm.put(stream, p, ringSize-ringReserve) }
+
+// fatalText writes to standard error, into the reserve too.
+func (vm *VM) fatalText(p []byte) { vm.put(2, p, ringSize) }
+
+func (vm *VM) put(stream int, p []byte, limit uint64) int {
+	from, to := hget(hdrOutFrom+stream-1), hget(hdrOutTo+stream-1)
+	if to-from >= limit {
+		return 0
+	}
+	p = p[:min(uint64(len(p)), limit-(to-from))]
+	for rest := p; len(rest) > 0; {
+		at := to % ringSize
+		n := min(uint64(len(rest)), ringSize-at)
+		vm.touch(ringAddr(stream)+Addr(at), n)
+		copy(bytesAt(ringAddr(stream)+Addr(at), n), rest)
+		rest, to = rest[n:], to+n
+	}
+	vm.hset(hdrOutTo+stream-1, to)
+	return len(p)
+}
+
+// parkOutput parks the running goroutine until Trim makes room; the caller returns Blocked.
+func (vm *VM) parkOutput(stream int) {
+	vm.park(whyOutput, uint64(stream))
+	vm.outWait[stream-1] = append(vm.outWait[stream-1], vm.cur)
+}
+
+func (vm *VM) outputBlocked() bool { return len(vm.outWait[0])+len(vm.outWait[1]) > 0 }
+
+// OutputRange returns the positions between which output of the stream is kept.
+func (vm *VM) OutputRange(stream int) (from, to uint64) {
+	return hget(hdrOutFrom + stream - 1), hget(hdrOutTo + stream - 1)
+}
+
+// Output returns a copy of the stream's output from position from on; an error if it is not kept any more or not yet written.
+func (vm *VM) Output(stream int, from uint64) ([]byte, error) {
+	if stream != 1 && stream != 2 {
+		return nil, fmt.Errorf("output stream %d", stream)
+	}
+	lo, hi := vm.OutputRange(stream)
+	if from < lo || from > hi {
+		return nil, fmt.Errorf("output position %d of stream %d, kept are %d to %d", from, stream, lo, hi)
+	}
+	out := make([]byte, 0, hi-from)
+	for from < hi {
+		at := from % ringSize
+		n := min(hi-from, ringSize-at)
+		out = append(out, bytesAt(ringAddr(stream)+Addr(at), n)...)
+		from += n
+	}
+	return out, nil
+}
+
+// Trim forgets the stream's output before position upto and wakes goroutines that wait for room.
+func (vm *VM) Trim(stream int, upto uint64) error {
+	if stream != 1 && stream != 2 {
+		return fmt.Errorf("output stream %d", stream)
+	}
+	lo, hi := vm.OutputRange(stream)
+	if upto < lo || upto > hi {
+		return fmt.Errorf("trim stream %d to %d, kept are %d to %d", stream, upto, lo, hi)
+	}
+	vm.hset(hdrOutFrom+stream-1, upto)
+	if hi-upto < ringSize-ringReserve {
+		for _, g := range vm.outWait[stream-1] {
+			vm.ready(g)
+		}
+		vm.outWait[stream-1] = nil
+	}
+	return nil
+}
+
+// attachOutput finds the goroutines that wait for room.
+func (vm *VM) attachOutput() {
+	for g := GID(1); uint64(g) <= hget(hdrGHigh); g++ {
+		if gGet(g, gStatus) == gWaiting && waitReason(gGet(g, gReason)) == whyOutput {
+			if s := gGet(g, gObj); s == 1 || s == 2 {
+				vm.outWait[s-1] = append(vm.outWait[s-1], g)
+			}
+		}
+	}
+}
+
+// input reads standard input; false at its end.
+func (vm *VM) input(p []byte) (int, bool) {
+	if vm.cfg.Input == nil || len(p) == 0 {
+		return 0, len(p) == 0
+	}
+	pos := hget(hdrInput)
+	n, _ := vm.cfg.Input.ReadAt(p, int64(pos))
+	if n <= 0 {
+		return 0, false
+	}
+	n = min(n, len(p))
+	vm.hset(hdrInput, pos+uint64(n))
+	return n, true
+}
