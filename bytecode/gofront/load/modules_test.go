@@ -137,6 +137,25 @@ func TestSourceHash(t *testing.T) {
 	require.NotEqual(t, one.SourceHash, three.SourceHash)
 }
 
+func TestEmbed(t *testing.T) {
+	dir := writeModule(t, map[string]string{
+		"go.mod": "module example.com/embed\n\ngo 1.26\n", "a.txt": "text", "static/b": "b", "static/_c": "c", "static/d/e": "e",
+		"x.go": "package main\n\nimport \"embed\"\n\n//go:embed a.txt\nvar s string\n\n//go:embed a.txt\nvar b []byte\n\n//go:embed static\nvar fs embed.FS\n\n" +
+			"//go:embed all:static a.*\nvar all embed.FS\n\nfunc main() { println(s, b, fs, all) }\n",
+	})
+	_, err := Load(Config{Args: []string{"."}, Dir: dir})
+	require.NoError(t, err)
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"a.txt", "a.txt", true}, {"*.txt", "a.txt", true}, {"static", "static/b", true}, {"static", "static/_c", false},
+		{"all:static", "static/_c", true}, {"static/*", "static/_c", true}, {"static/*", "static/d/e", true}, {"b", "static/b", false},
+	} {
+		require.Equal(t, c.want, embedMatches(c.pattern, c.name), "%s, %s", c.pattern, c.name)
+	}
+}
+
 // TestSyntaxErrorLeavesDevices guards against a compiler that removes what it is told to write to.
 func TestSyntaxErrorLeavesDevices(t *testing.T) {
 	dir := writeModule(t, map[string]string{"go.mod": "module example.com/bad\n\ngo 1.26\n", "x.go": "package main\n\nfunc main() { := }\n"})

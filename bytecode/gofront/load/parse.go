@@ -101,6 +101,11 @@ func (l *loader) parse(p *Package) error {
 	if p.overlaid {
 		dropReplaced(p, srcs)
 	}
+	if u := l.user[p.Path]; u != nil && len(u.EmbedFiles) > 0 {
+		if err := l.embedFiles(p, u); err != nil {
+			return err
+		}
+	}
 	for _, f := range p.Files {
 		for _, im := range f.Imports {
 			path, err := strconv.Unquote(im.Path.Value)

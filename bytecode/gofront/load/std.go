@@ -23,6 +23,9 @@ func (l *loader) stdSources(p *Package) ([]source, error) {
 		return nil, err
 	}
 	p.overlaid = len(over) > 0
+	for i := range over {
+		over[i].content = bytes.ReplaceAll(over[i].content, []byte("@GOVERSION@"), []byte(l.version))
+	}
 	srcs := over
 	if !rule.whole {
 		names, err := os.ReadDir(p.Dir)
