@@ -92,7 +92,7 @@ func (fa *funcAsm) line(l *asmLine) {
 		fa.f.Always = fa.slots(l)
 	case "point":
 		fa.f.Points = append(fa.f.Points, StackMap{fa.pc(), fa.bitmap(l)})
-	case "call":
+	case "callmap":
 		fa.f.Calls = append(fa.f.Calls, StackMap{fa.pc(), fa.bitmap(l)})
 	case "line":
 		file := uint32(l.number(math.MaxUint32))

@@ -98,7 +98,7 @@ func (d *funcDis) code() {
 			points = points[1:]
 		}
 		for len(calls) > 0 && int64(calls[0].PC) <= int64(pc) {
-			d.line("\tcall #%d%s", calls[0].Index, d.mapComment(calls[0].Index))
+			d.line("\tcallmap #%d%s", calls[0].Index, d.mapComment(calls[0].Index))
 			calls = calls[1:]
 		}
 		pc += d.instruction(pc)

@@ -260,7 +260,7 @@ var brokenText = []struct {
 	{RulePoints, "out of order", "\tpoint\n\tRET\n", "\tpoint\n\tpoint\n\tRET\n"},
 	{RulePoints, "no such bitmap", "\tpoint\n\tRET\n", "\tpoint #0\n\tRET\n"},
 	{RuleCalls, "none behind a call", "\tmaps auto\nNOP\n", "\tpoint\n\tCALL r8, r3, main\n"},
-	{RuleCalls, "not behind a call", "\tpoint\n\tRET\n", "\tpoint\n\tcall\n\tRET\n"},
+	{RuleCalls, "not behind a call", "\tpoint\n\tRET\n", "\tpoint\n\tcallmap\n\tRET\n"},
 	{RuleBitmap, "behind the frame", "\tpoint\n\tRET\n", "\tpoint 4\n\tRET\n"},
 	{RuleBitmap, "return pc", "\tpoint\n\tRET\n", "\tpoint 0\n\tRET\n"},
 	{RuleBitmap, "too long", "\tpoint\n\tRET\n", "\tpoint 100\n\tRET\n"},
