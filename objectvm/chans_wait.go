@@ -1,0 +1,287 @@
+package objectvm
+
+import (
+	"fmt"
+
+	"phantomvm/bytecode"
+)
+
+// Waiters. A goroutine that waits on a channel or a semaphore has one record per
+// channel it waits on (several in a select) in META, where programs can't reach
+// them. Records with the same key are a doubly linked queue in order of arrival;
+// the heads of the queues are a cache that attachWaits rebuilds from the links.
+//
+// Record, 64 bytes, number n at rtWaits + 64n (number 0 is unused):
+//
+//	0   goroutine, 0 for a free record (then word 8 is the next free one)
+//	8   key: address of the channel object or the semaphore
+//	16  mode, see below; case number << 8
+//	24  previous record of the queue | next << 32
+//	32  slot number or address of the value
+//	40  TypeID of the element (number of the VM's table), ok slot + 1 << 32 (RECV with ok)
+//	48  next record of the same goroutine
+//
+// What the goroutine itself must know when it goes on lies in its record's words (gw*).
+
+const (
+	wrG = 8 * iota
+	wrKey
+	wrMode
+	wrLinks
+	wrValue
+	wrType
+	wrNextOfG
+	wrSize = 64
+)
+
+// Modes of a waiter: what it waits for and where its value is.
+const (
+	waitSendSlot = 1 + iota // sends the value in its frame slots
+	waitSendMem             // sends the value in memory
+	waitRecvSlot            // RECV: the instruction is over, the value goes to the slots after it
+	waitRecvCase            // select: the value goes to slots, the instruction will be executed again
+	waitRecvMem             // the value goes to memory
+	waitSema                // semaphore
+)
+
+// Words of the goroutine's record that belong to waiting.
+const (
+	gwWaits    = gUser + iota // first waiter record
+	gwState                   // see below
+	gwCase                    // number of the case that was chosen
+	gwPendSlot                // slots that hold a value handed over to a select that has not gone on yet:
+	gwPendLen                 // the stack map does not name them yet
+	gwPendPrev
+	gwPendNext
+	gwTimer // wake-up timer's number
+)
+
+// Values of gwState.
+const (
+	gwIdle    = iota
+	gwWaiting // parked
+	gwDone    // the operation was completed by another goroutine
+	gwClosed  // the channel was closed meanwhile
+)
+
+// waitKey names a queue: dir is 0 for receivers and semaphores, 1 for senders.
+type waitKey struct {
+	addr Addr
+	send bool
+}
+
+type waitQueue struct{ first, last uint32 }
+
+func wrAddr(n uint32) Addr { return rtWaits + Addr(n)*wrSize }
+
+func isSend(mode uint64) bool { return mode == waitSendSlot || mode == waitSendMem }
+
+// attachWaits rebuilds the queues from the records.
+func (vm *VM) attachWaits() error {
+	vm.rt.queues = map[waitKey]waitQueue{}
+	top := ld64(rtWaitTop)
+	if top > maxWaits {
+		return fmt.Errorf("%w: %d waiters", ErrBadRecord, top)
+	}
+	for n := uint32(1); uint64(n) <= top; n++ {
+		a := wrAddr(n)
+		if ld64(a+wrG) == 0 {
+			continue
+		}
+		k := waitKey{ldAddr(a + wrKey), isSend(ld64(a+wrMode) & 0xff)}
+		q := vm.rt.queues[k]
+		if links := ld64(a + wrLinks); uint32(links) == 0 || links>>32 == 0 {
+			if uint32(links) == 0 {
+				q.first = n
+			}
+			if links>>32 == 0 {
+				q.last = n
+			}
+			vm.rt.queues[k] = q
+		}
+	}
+	return nil
+}
+
+// slotAddrOf is the address of a slot of a parked goroutine's frame.
+func (vm *VM) slotAddrOf(g GID, i int) Addr { return Addr(gGet(g, gFP)) + Addr(i)*8 }
+
+// frameSlots is the number of slots of the running goroutine's frame.
+func (vm *VM) frameSlots() int { return int(vm.mod.Funcs[vm.code.find(hot().pc)].Frame) }
+
+// gWait and setGWait reach a word of a goroutine's record.
+func (vm *VM) gWait(g GID, w int) uint64 { return ld64(vm.gWord(g, w)) }
+
+func (vm *VM) setGWait(g GID, w int, v uint64) {
+	a := vm.gWord(g, w)
+	vm.touch(a, 8)
+	st64(a, v)
+}
+
+// waiter describes a record to be made.
+type waiter struct {
+	key   Addr
+	mode  uint64
+	index int    // of the case
+	value uint64 // slot or address
+	elem  *TypeInfo
+	ok    int  // slot + 1 of RECV's ok, 0 none
+	front bool // goes to the front of the queue
+}
+
+// addWaiter makes a waiter record for goroutine g. False: too many waiters.
+func (vm *VM) addWaiter(g GID, w *waiter) bool {
+	n := uint32(ld64(rtWaitFree))
+	vm.touch(rtWaitFree, 16)
+	if n == 0 {
+		top := ld64(rtWaitTop)
+		if top+1 >= maxWaits {
+			return false
+		}
+		n = uint32(top + 1)
+		st64(rtWaitTop, top+1)
+	} else {
+		st64(rtWaitFree, ld64(wrAddr(n)+8))
+	}
+	a := wrAddr(n)
+	vm.touch(a, wrSize)
+	st64(a+wrG, uint64(g))
+	stAddr(a+wrKey, w.key)
+	st64(a+wrMode, w.mode|uint64(w.index)<<8)
+	st64(a+wrValue, w.value)
+	id := bytecode.TypeID(0)
+	if w.elem != nil {
+		id = w.elem.ID
+	}
+	st64(a+wrType, uint64(id)|uint64(w.ok)<<32)
+	st64(a+wrNextOfG, vm.gWait(g, gwWaits))
+	vm.setGWait(g, gwWaits, uint64(n))
+	vm.link(n, waitKey{w.key, isSend(w.mode)}, w.front)
+	return true
+}
+
+func (vm *VM) link(n uint32, k waitKey, front bool) {
+	a := wrAddr(n)
+	q, ok := vm.rt.queues[k]
+	switch {
+	case !ok:
+		q = waitQueue{n, n}
+		st64(a+wrLinks, 0)
+	case front:
+		st64(a+wrLinks, uint64(q.first)<<32)
+		setLink(vm, q.first, n, false)
+		q.first = n
+	default:
+		st64(a+wrLinks, uint64(q.last))
+		setLink(vm, q.last, n, true)
+		q.last = n
+	}
+	vm.rt.queues[k] = q
+}
+
+// setLink stores a neighbour in record n's links.
+func setLink(vm *VM, n, to uint32, next bool) {
+	a := wrAddr(n) + wrLinks
+	if next {
+		a += 4
+	}
+	vm.touch(a, 4)
+	st32(a, to)
+}
+
+// unlinkAll removes all records of goroutine g from their queues and frees them.
+func (vm *VM) unlinkAll(g GID) {
+	n := uint32(vm.gWait(g, gwWaits))
+	for n != 0 {
+		a := wrAddr(n)
+		next := uint32(ld64(a + wrNextOfG))
+		vm.unlink(n)
+		vm.touch(a, wrSize)
+		vm.touch(rtWaitFree, 8)
+		st64(a+wrG, 0)
+		st64(a+8, ld64(rtWaitFree))
+		st64(rtWaitFree, uint64(n))
+		n = next
+	}
+	vm.setGWait(g, gwWaits, 0)
+}
+
+func (vm *VM) unlink(n uint32) {
+	a := wrAddr(n)
+	k := waitKey{ldAddr(a + wrKey), isSend(ld64(a+wrMode) & 0xff)}
+	prev, next := ld32(a+wrLinks), ld32(a+wrLinks+4)
+	q := vm.rt.queues[k]
+	if prev != 0 {
+		setLink(vm, prev, next, true)
+	} else {
+		q.first = next
+	}
+	if next != 0 {
+		setLink(vm, next, prev, false)
+	} else {
+		q.last = prev
+	}
+	if q.first == 0 {
+		delete(vm.rt.queues, k)
+	} else {
+		vm.rt.queues[k] = q
+	}
+}
+
+// firstWaiter is the number of the first record in a queue, 0 if it is empty.
+func (vm *VM) firstWaiter(key Addr, send bool) uint32 {
+	if len(vm.rt.queues) == 0 {
+		return 0
+	}
+	return vm.rt.queues[waitKey{key, send}].first
+}
+
+// wake ends the waiting of goroutine g with the given state and case.
+func (vm *VM) wake(g GID, state uint64, index uint64) {
+	vm.unlinkAll(g)
+	vm.setGWait(g, gwState, state)
+	vm.setGWait(g, gwCase, index)
+	vm.ready(g)
+}
+
+// pend records that slots of a select's goroutine hold a value that no stack map names yet.
+func (vm *VM) pend(g GID, slot, n int) {
+	head := GID(ld64(rtPending))
+	vm.setGWait(g, gwPendSlot, uint64(slot))
+	vm.setGWait(g, gwPendLen, uint64(n))
+	vm.setGWait(g, gwPendPrev, 0)
+	vm.setGWait(g, gwPendNext, uint64(head))
+	if head != 0 {
+		vm.setGWait(head, gwPendPrev, uint64(g))
+	}
+	vm.touch(rtPending, 8)
+	st64(rtPending, uint64(g))
+}
+
+// unpend undoes pend once the select has gone on.
+func (vm *VM) unpend(g GID) {
+	if vm.gWait(g, gwPendLen) == 0 {
+		return
+	}
+	prev, next := GID(vm.gWait(g, gwPendPrev)), GID(vm.gWait(g, gwPendNext))
+	if prev != 0 {
+		vm.setGWait(prev, gwPendNext, uint64(next))
+	} else {
+		vm.touch(rtPending, 8)
+		st64(rtPending, uint64(next))
+	}
+	if next != 0 {
+		vm.setGWait(next, gwPendPrev, uint64(prev))
+	}
+	vm.setGWait(g, gwPendLen, 0)
+}
+
+// markPending reports the pointers in slots that no stack map names yet.
+func (vm *VM) markPending(mark func(Addr)) {
+	for g := GID(ld64(rtPending)); g != 0; g = GID(vm.gWait(g, gwPendNext)) {
+		slot := int(vm.gWait(g, gwPendSlot))
+		for i := range int(vm.gWait(g, gwPendLen)) {
+			mark(ldAddr(vm.slotAddrOf(g, slot+i)))
+		}
+	}
+}
