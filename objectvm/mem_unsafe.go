@@ -23,18 +23,25 @@ func hot() *hotState { return (*hotState)(ptr(volatileBase)) }
 
 func ptr(a Addr) unsafe.Pointer { return unsafe.Add(nil, uintptr(a)) }
 
-func ld8(a Addr) uint8                  { return *(*uint8)(ptr(a)) }
-func ld16(a Addr) uint16                { return *(*uint16)(ptr(a)) }
-func ld32(a Addr) uint32                { return *(*uint32)(ptr(a)) }
-func ld64(a Addr) uint64                { return *(*uint64)(ptr(a)) }
-func st8(a Addr, v uint8)               { *(*uint8)(ptr(a)) = v }
-func st16(a Addr, v uint16)             { *(*uint16)(ptr(a)) = v }
-func st32(a Addr, v uint32)             { *(*uint32)(ptr(a)) = v }
-func st64(a Addr, v uint64)             { *(*uint64)(ptr(a)) = v }
-func ldAddr(a Addr) Addr                { return *(*Addr)(ptr(a)) }
-func stAddr(a Addr, v Addr)             { *(*Addr)(ptr(a)) = v }
-func bytesAt(a Addr, n uint64) []byte   { return unsafe.Slice((*byte)(ptr(a)), n) }
-func wordsAt(a Addr, n uint64) []uint64 { return unsafe.Slice((*uint64)(ptr(a)), n) }
+func ld8(a Addr) uint8      { return *(*uint8)(ptr(a)) }
+func ld16(a Addr) uint16    { return *(*uint16)(ptr(a)) }
+func ld32(a Addr) uint32    { return *(*uint32)(ptr(a)) }
+func ld64(a Addr) uint64    { return *(*uint64)(ptr(a)) }
+func st8(a Addr, v uint8)   { *(*uint8)(ptr(a)) = v }
+func st16(a Addr, v uint16) { *(*uint16)(ptr(a)) = v }
+func st32(a Addr, v uint32) { *(*uint32)(ptr(a)) = v }
+func st64(a Addr, v uint64) { *(*uint64)(ptr(a)) = v }
+func ldAddr(a Addr) Addr    { return *(*Addr)(ptr(a)) }
+func stAddr(a Addr, v Addr) { *(*Addr)(ptr(a)) = v }
+
+// memory is ptr for slices. The compiler (go1.26) fails on a memmove whose source it can see to be a converted integer, hence a
+// variable as the base, which nobody changes.
+func memory(a Addr) unsafe.Pointer { return unsafe.Add(origin, uintptr(a)) }
+
+var origin unsafe.Pointer
+
+func bytesAt(a Addr, n uint64) []byte   { return unsafe.Slice((*byte)(memory(a)), n) }
+func wordsAt(a Addr, n uint64) []uint64 { return unsafe.Slice((*uint64)(memory(a)), n) }
 
 // slot reads slot i of the running goroutine's frame.
 func (vm *VM) slot(i int) uint64 { return ld64(hot().fp + Addr(i)*8) }

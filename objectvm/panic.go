@@ -163,6 +163,7 @@ func (vm *VM) runPanic() Outcome {
 			vm.endG(g)
 			return Trapped
 		}
+		vm.hset(hdrCrashed, 1)
 		if vm.mod.FatalPanic == 0 || vm.pushTramp(stubTrap, hot().pc, 0, vm.mod.FatalPanic, 0, nil) == 0 {
 			return vm.throw("panic on a goroutine")
 		}
@@ -234,7 +235,7 @@ func (vm *VM) recovered(p uint64) Outcome {
 	if goexit {
 		return vm.goexit()
 	}
-	if f.RecoverPC == 0 {
+	if f.Flags&bytecode.FuncRecover == 0 {
 		return vm.throw("recovered in a function without a recover point")
 	}
 	h.pc = vm.code.entry(it.fn) + Addr(f.RecoverPC)*8
