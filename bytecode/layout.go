@@ -49,22 +49,14 @@ func (m *Module) SlotsOf(id TypeID) int {
 // Boxed says whether values of the type lie in slots as the address of a heap copy. It trusts Type.Size.
 func (m *Module) Boxed(id TypeID) bool { return m.Types[id].Size > MaxByValue }
 
-// IsDirect says whether the type is pointer-shaped: an interface's data word holds the value itself.
+// IsDirect says whether the type is pointer-shaped, that is one pointer and nothing else that has a size: then an
+// interface's data word holds the value itself. It trusts Type.Size.
 func (m *Module) IsDirect(id TypeID) bool {
-	for range MaxTypeDepth {
-		t := &m.Types[id]
-		switch {
-		case isPointerKind(t.Kind):
-			return true
-		case t.Kind == Struct && len(t.Fields) == 1:
-			id = t.Fields[0].Type
-		case t.Kind == Array && t.Len == 1:
-			id = t.Elem
-		default:
-			return false
-		}
+	if m.Types[id].Size != 8 {
+		return false
 	}
-	return false
+	bits := m.SlotPointers(id)
+	return bits[0]&1 != 0
 }
 
 // SlotPointers returns which slots of a value hold pointers, bit i of word i/64 for slot i; a boxed value is one pointer.
@@ -120,14 +112,6 @@ func exported(name string) bool {
 	}
 	r, _ := utf8.DecodeRuneInString(name)
 	return unicode.IsUpper(r)
-}
-
-func isPointerKind(k Kind) bool {
-	switch k {
-	case Pointer, UnsafePointer, Map, Chan, FuncKind:
-		return true
-	}
-	return false
 }
 
 // pointerWords lists the words of a value that hold pointers, for kinds other than Array and Struct.
@@ -203,7 +187,6 @@ func (b *layoutBuilder) visit(id, owner TypeID, depth int) error {
 	case int(t.Kind) < len(kindSizes) && kindSizes[t.Kind].size != 0:
 		l.Size, l.Align = uint64(kindSizes[t.Kind].size), kindSizes[t.Kind].align
 		l.Comparable = t.Kind != FuncKind && t.Kind != Map && t.Kind != Slice
-		l.Direct = isPointerKind(t.Kind)
 		l.PtrBytes = 8 * uint64(len(pointerWords(t.Kind)))
 	default:
 		err = typeError(RuleTypeKind, id, fmt.Sprintf("kind %d", t.Kind))
@@ -211,6 +194,7 @@ func (b *layoutBuilder) visit(id, owner TypeID, depth int) error {
 	if err != nil {
 		return err
 	}
+	l.Direct = l.Size == 8 && l.PtrBytes == 8
 	l.Slots = 1
 	if l.Size <= MaxByValue {
 		l.Slots = uint16((l.Size + 7) / 8)
@@ -228,7 +212,6 @@ func (b *layoutBuilder) array(id TypeID, t *Type, l *Layout, depth int) error {
 		return typeError(RuleTypeSize, id, "too large")
 	}
 	l.Size, l.Align, l.Comparable = t.Len*e.Size, e.Align, e.Comparable
-	l.Direct = t.Len == 1 && e.Direct
 	if t.Len > 0 && e.PtrBytes > 0 {
 		l.PtrBytes = (t.Len-1)*e.Size + e.PtrBytes
 	}
@@ -242,6 +225,9 @@ func (b *layoutBuilder) structure(id TypeID, t *Type, l *Layout, depth int) erro
 		}
 	}
 	l.Align, l.Comparable = 1, true
+	if isAlign64(t) {
+		l.Align = 8
+	}
 	first := len(b.offsets)
 	last := uint64(1)
 	for i := range t.Fields {
@@ -261,9 +247,13 @@ func (b *layoutBuilder) structure(id TypeID, t *Type, l *Layout, depth int) erro
 		l.Size++ // the address of a last field without size must not be that of the next object
 	}
 	l.Size = alignUp(l.Size, uint64(l.Align))
-	l.Direct = len(t.Fields) == 1 && b.out[t.Fields[0].Type].Direct
 	l.Offsets = b.offsets[first:len(b.offsets):len(b.offsets)]
 	return nil
+}
+
+// isAlign64 recognises the types by which the library asks gc for an alignment of 8 bytes.
+func isAlign64(t *Type) bool {
+	return t.Named && t.Name == "atomic.align64" && (t.PkgPath == "sync/atomic" || t.PkgPath == "internal/runtime/atomic")
 }
 
 func alignUp(n, align uint64) uint64 { return (n + align - 1) &^ (align - 1) }
