@@ -60,7 +60,7 @@ func (p *ptrBuilder) add(id TypeID, offset uint64) bool {
 	// Only arrays are left: other kinds have at most three words.
 	count := t.Len
 	elem := t.Elem
-	for p.m.Types[elem].Kind == Array && p.m.Types[elem].Len > 0 && p.layouts[elem].Size/8 <= maxPatternWords {
+	for p.m.Types[elem].Kind == Array {
 		count *= p.m.Types[elem].Len
 		elem = p.m.Types[elem].Elem
 	}
