@@ -10,6 +10,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 type loader struct {
 	cfg     Config
 	dir     string // absolute
+	workDir string // where the go command runs
 	goroot  string
 	version string
 	fset    *token.FileSet
@@ -44,7 +46,7 @@ func newLoader(cfg Config) (*loader, error) {
 		return nil, fmt.Errorf("working directory: %w", err)
 	}
 	l := &loader{
-		cfg: cfg, dir: dir, fset: token.NewFileSet(), sizes: types.SizesFor("gc", "amd64"),
+		cfg: cfg, dir: dir, workDir: dir, fset: token.NewFileSet(), sizes: types.SizesFor("gc", "amd64"),
 		sem:  make(chan struct{}, max(2, runtime.NumCPU())),
 		pkgs: map[string]*Package{}, user: map[string]*listed{},
 	}
@@ -58,6 +60,25 @@ func newLoader(cfg Config) (*loader, error) {
 	l.ctx.ToolTags = nil
 	l.ctx.BuildTags = append(append([]string(nil), buildTags...), cfg.Tags...)
 	return l, nil
+}
+
+// otherModule returns the directory that the command line names if the go
+// command failed only because it belongs to another module than the working
+// directory; it works from there.
+func (l *loader) otherModule(err error) (string, bool) {
+	if err == nil || len(l.cfg.Args) != 1 {
+		return "", false
+	}
+	dir := absIn(l.dir, l.cfg.Args[0])
+	if info, e := os.Stat(dir); e != nil || !info.IsDir() || dir == l.dir {
+		return "", false
+	}
+	for _, s := range []string{"outside main module", "cannot find main module", "go.mod file not found", "outside modules listed in go.work"} {
+		if strings.Contains(err.Error(), s) {
+			return dir, true
+		}
+	}
+	return "", false
 }
 
 // listed is what the go command says about a package.
@@ -85,16 +106,33 @@ func (e *listError) String() string {
 // listUser asks the go command for the program's packages and returns the
 // import paths of those named on the command line.
 func (l *loader) listUser() ([]string, error) {
+	roots, err := l.list(l.cfg.Args)
+	if dir, ok := l.otherModule(err); ok {
+		l.workDir = dir
+		roots, err = l.list([]string{"."})
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(roots) == 0:
+		return nil, compileErrorf("no packages match %s", strings.Join(l.cfg.Args, " "))
+	case len(roots) > 1:
+		return nil, compileErrorf("%s names %d packages, and one can be run", strings.Join(l.cfg.Args, " "), len(roots))
+	}
+	return roots, nil
+}
+
+// list runs go list and keeps what it says about packages outside of the library.
+func (l *loader) list(patterns []string) ([]string, error) {
 	args := []string{
 		"list", "-e", "-deps", "-tags=" + strings.Join(l.ctx.BuildTags, ","),
 		"-json=Dir,ImportPath,Name,Standard,DepOnly,Incomplete,GoFiles,CgoFiles,SFiles,IgnoredGoFiles,EmbedFiles,ImportMap,Module,Error", "--",
 	}
-	out, err := l.goCommand(append(args, l.cfg.Args...)...)
+	out, err := l.goCommand(append(args, patterns...)...)
 	if err != nil {
 		return nil, compileErrorf("%s", err)
 	}
-	var roots []string
-	var errs []string
+	var roots, errs []string
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		p := new(listed)
 		if err := dec.Decode(p); errors.Is(err, io.EOF) {
@@ -112,15 +150,7 @@ func (l *loader) listUser() ([]string, error) {
 			l.user[p.ImportPath] = p
 		}
 	}
-	switch {
-	case len(errs) > 0:
-		return nil, compileErrors(errs)
-	case len(roots) == 0:
-		return nil, compileErrorf("no packages match %s", strings.Join(l.cfg.Args, " "))
-	case len(roots) > 1:
-		return nil, compileErrorf("%s names %d packages, and one can be run", strings.Join(l.cfg.Args, " "), len(roots))
-	}
-	return roots, nil
+	return roots, compileErrors(errs)
 }
 
 // listProblem says what makes a listed package unusable, or "". Syntax errors

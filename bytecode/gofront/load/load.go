@@ -181,12 +181,12 @@ func (l *loader) goCommand(args ...string) ([]byte, error) {
 		name = "go"
 	}
 	cmd := exec.Command(name, args...)
-	cmd.Dir = l.cfg.Dir
+	cmd.Dir = l.workDir
 	env := l.cfg.Env
 	if env == nil {
 		env = os.Environ()
 	}
-	cmd.Env = append(append([]string(nil), env...), "GOOS="+GOOS, "GOARCH="+GOARCH, "CGO_ENABLED=0", "PWD="+l.dir)
+	cmd.Env = append(append([]string(nil), env...), "GOOS="+GOOS, "GOARCH="+GOARCH, "CGO_ENABLED=0", "PWD="+l.workDir)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -64,6 +64,20 @@ func TestFilesWithoutModule(t *testing.T) {
 	require.Equal(t, "main", p.Main.Types.Path())
 }
 
+// TestOtherModule names a directory whose module is not that of the working directory.
+func TestOtherModule(t *testing.T) {
+	dir := writeModule(t, map[string]string{
+		"app/go.mod": "module example.com/app\n\ngo 1.26\n", "app/main.go": "package main\n\nfunc main() {}\n",
+		"here/go.mod": "module example.com/here\n\ngo 1.26\n", "here/here.go": "package here\n",
+	})
+	for _, from := range []string{dir, filepath.Join(dir, "here")} {
+		_, err := Load(Config{Args: []string{filepath.Join(dir, "app")}, Dir: from})
+		require.NoError(t, err)
+	}
+	_, err := Load(Config{Args: []string{"../nosuch"}, Dir: filepath.Join(dir, "here")})
+	require.ErrorIs(t, err, ErrProgram)
+}
+
 // TestErrors compares the messages with what the go command prints. In the
 // table: the files of a module, what the message must contain.
 func TestErrors(t *testing.T) {
