@@ -1,0 +1,335 @@
+// Package machine is a VM together with its checkpoints and its link to the
+// outside: the loop that every monitor runs, in a guest or in a process.
+//
+// # How output becomes visible exactly once
+//
+//  1. The program writes into a ring in the arena. A stream's bytes are numbered from 0 for ever.
+//  2. A flip notes how far each stream had come (in the root's metadata).
+//  3. When that epoch is durable, the bytes up to there are sent to the host.
+//  4. The host puts them at their offset into a file, syncs it and acknowledges.
+//  5. Only then are they removed from the ring. A kill before that sends them
+//     again after the resume, and the host finds them in its file already.
+//
+// So nothing is shown that the program could forget, and nothing is lost or
+// doubled. A full ring parks the goroutines that write.
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"phantomvm/objectvm"
+	"phantomvm/objectvm/machine/wire"
+	"phantomvm/persist"
+)
+
+// Defaults and bounds.
+const (
+	DefaultInterval = 10 * time.Millisecond
+	sliceFuel       = 100_000               // calls and backward branches: 0.1 to 0.5 ms
+	window          = 64 << 10              // unacknowledged bytes of a stream on their way: the link never blocks on them
+	progressEvery   = 50 * time.Millisecond // between two Progress messages
+)
+
+// Config says how to run. The zero value of all but Device and Link works.
+type Config struct {
+	Device   persist.Device
+	Link     wire.Link
+	Interval time.Duration // between two checkpoints
+	// Delivered is how much of each stream is safely outside; -1: unknown, output is at-least-once.
+	Delivered [wire.Streams]int64
+	Durable   bool   // Device's Flush reaches the medium
+	Yield     func() // called between slices, nil if nobody waits for this thread
+}
+
+// machine is one incarnation.
+type machine struct {
+	cfg    Config
+	store  *persist.Store
+	ckpt   *persist.Checkpointer
+	arena  *objectvm.Arena
+	vm     *objectvm.VM
+	meta   rootMeta // of the newest flip
+	status wire.Status
+
+	lastFlip     time.Time
+	flipped      persist.Epoch // newest epoch handed to the checkpointer, 0 if it is durable
+	flippedEnds  [wire.Streams]int64
+	durableEnds  [wire.Streams]int64 // output that may be shown
+	sent, acked  [wire.Streams]int64
+	lastProgress time.Time
+
+	stopping bool
+	final    *wire.Status // the program ended; set until the last epoch is durable and its output acknowledged
+	input    *inputWindow
+}
+
+// Run resumes the arena on cfg.Device and runs it until its program ends, the host asks to stop, or it can't go on.
+// How it ended is told to the host; the error says why no Ended message could be sent.
+func Run(cfg Config) error {
+	m := &machine{cfg: cfg}
+	err := m.resume()
+	if err == nil {
+		err = m.loop()
+	}
+	m.close()
+	if err == nil {
+		return nil
+	}
+	st := m.status
+	st.State = wire.Failed
+	return send(cfg.Link, &wire.Message{
+		Kind: wire.Ended, Status: &st, Reason: err.Error(), NoSpace: errors.Is(err, persist.ErrNoSpace),
+	})
+}
+
+// loop runs slices, with checkpoints, output and messages between them.
+func (m *machine) loop() error {
+	if err := send(m.cfg.Link, &wire.Message{Kind: wire.Started, Status: m.newStatus()}); err != nil {
+		return err
+	}
+	for {
+		if err := m.receive(); err != nil {
+			return err
+		}
+		if err := m.checkpoint(); err != nil {
+			return err
+		}
+		if err := m.release(); err != nil {
+			return err
+		}
+		if ended, err := m.finish(); ended || err != nil {
+			return err
+		}
+		if m.final != nil || m.stopping {
+			m.wait(time.Time{}) // for the checkpoint in flight, or an acknowledgement
+			continue
+		}
+		if err := m.slice(); err != nil {
+			return err
+		}
+		if m.cfg.Yield != nil {
+			m.cfg.Yield()
+		}
+	}
+}
+
+// slice lets the program run for a while, or waits if it has nothing to do.
+func (m *machine) slice() error {
+	st := m.vm.RunSlice(sliceFuel)
+	if err := m.askInput(); err != nil {
+		return err
+	}
+	switch st.Kind {
+	case objectvm.Running:
+	case objectvm.Idle:
+		var until time.Time
+		if st.Until != math.MaxInt64 {
+			until = time.Unix(0, st.Until)
+		}
+		m.wait(until)
+	case objectvm.Exited:
+		end := wire.Exited
+		if st.Crashed {
+			end = wire.Crashed
+		}
+		m.final = &wire.Status{State: end, ExitCode: st.Code}
+	default:
+		return fmt.Errorf("the VM can't go on: %w", st.Err)
+	}
+	return nil
+}
+
+// wait sleeps until something may have to be done: a timer of the program (zero: none), the next
+// checkpoint, a checkpoint's completion, or a message.
+func (m *machine) wait(until time.Time) {
+	if m.ckpt.Dirty() > 0 && !m.ckpt.Busy() {
+		if next := m.lastFlip.Add(m.cfg.Interval); until.IsZero() || next.Before(until) {
+			until = next
+		}
+	}
+	m.cfg.Link.Wait(until, m.ckpt.Completed())
+}
+
+// checkpoint notices a completed commit and begins the next one when it is due.
+func (m *machine) checkpoint() error {
+	if err := m.ckpt.Err(); err != nil {
+		return err
+	}
+	if m.flipped != 0 && m.ckpt.Durable() >= m.flipped {
+		m.durableEnds, m.flipped = m.flippedEnds, 0
+		m.status.Epoch = uint64(m.ckpt.Durable())
+		m.status.DurableAt = time.Now().UnixNano()
+		m.status.Checkpoints++
+		m.status.ArenaPages = uint64(m.store.Stats().LiveBlocks)
+		if err := m.progress(); err != nil {
+			return err
+		}
+	}
+	if !m.due() {
+		return nil
+	}
+	ends := m.outputEnds()
+	m.meta.Ends = ends
+	m.meta.State, m.meta.ExitCode = wire.Stopped, 0
+	if m.final != nil {
+		m.meta.State, m.meta.ExitCode = m.final.State, m.final.ExitCode
+	}
+	b, err := m.meta.encode()
+	if err != nil {
+		return err
+	}
+	m.status.DirtyPages = uint64(m.ckpt.Dirty())
+	m.flipped, err = m.ckpt.FlipMeta(b)
+	if err != nil {
+		return err
+	}
+	m.flippedEnds, m.lastFlip = ends, time.Now()
+	return nil
+}
+
+// due says whether a checkpoint should begin now. A program that changes nothing causes none.
+func (m *machine) due() bool {
+	if m.ckpt.Busy() || m.flipped != 0 {
+		return false
+	}
+	if m.final != nil && m.meta.State != m.final.State {
+		return true
+	}
+	if m.ckpt.Dirty() == 0 {
+		return false
+	}
+	return m.stopping || m.final != nil || m.vm.OutputBlocked() || time.Since(m.lastFlip) >= m.cfg.Interval
+}
+
+// release sends output that is durable, a window at a time.
+func (m *machine) release() error {
+	for s := range m.sent {
+		for m.sent[s] < m.durableEnds[s] && m.sent[s]-m.acked[s] < window {
+			n := min(m.durableEnds[s]-m.sent[s], wire.MaxData, window-(m.sent[s]-m.acked[s]))
+			b, err := m.vm.Output(s+1, uint64(m.sent[s]))
+			if err != nil {
+				return err
+			}
+			b = b[:n]
+			if err := send(m.cfg.Link, &wire.Message{Kind: wire.Output, Stream: uint8(s), Offset: m.sent[s], Data: b}); err != nil {
+				return err
+			}
+			m.sent[s] += int64(len(b))
+		}
+	}
+	return nil
+}
+
+// finish ends the run once everything is durable and outside.
+func (m *machine) finish() (bool, error) {
+	if m.final == nil && !m.stopping || m.flipped != 0 || m.ckpt.Dirty() > 0 || m.final != nil && m.meta.State != m.final.State {
+		return false, nil
+	}
+	if m.acked != m.durableEnds {
+		return false, nil
+	}
+	st := m.newStatus()
+	st.State = wire.Stopped
+	if m.final != nil {
+		st.State, st.ExitCode = m.final.State, m.final.ExitCode
+	}
+	return true, send(m.cfg.Link, &wire.Message{Kind: wire.Ended, Status: st})
+}
+
+// receive handles what the host has sent.
+func (m *machine) receive() error {
+	for {
+		b, ok := m.cfg.Link.Recv()
+		if !ok {
+			return nil
+		}
+		msg, err := wire.Decode(b)
+		if err != nil {
+			return fmt.Errorf("from the host: %w", err)
+		}
+		switch msg.Kind {
+		case wire.Ack:
+			s := msg.Stream
+			if msg.Offset > m.sent[s] {
+				return fmt.Errorf("the host acknowledged byte %d of stream %d, but only %d were sent", msg.Offset, s, m.sent[s])
+			}
+			if msg.Offset > m.acked[s] {
+				m.acked[s] = msg.Offset
+				if err := m.vm.Trim(int(s)+1, uint64(msg.Offset)); err != nil {
+					return err
+				}
+			}
+		case wire.Input:
+			m.input.add(msg)
+			m.vm.WakeInput()
+		case wire.Stop:
+			m.stopping = true
+		default:
+			return fmt.Errorf("from the host: %w: kind %d is the machine's", wire.ErrMessage, msg.Kind)
+		}
+	}
+}
+
+// askInput passes a request for input on to the host, once.
+func (m *machine) askInput() error {
+	off, ok := m.input.want()
+	if !ok {
+		return nil
+	}
+	return send(m.cfg.Link, &wire.Message{Kind: wire.WantInput, Offset: off})
+}
+
+// outputEnds is how far the program has written each stream.
+func (m *machine) outputEnds() (ends [wire.Streams]int64) {
+	for s := range ends {
+		_, to := m.vm.OutputRange(s + 1)
+		ends[s] = int64(to)
+	}
+	return ends
+}
+
+// progress tells the host of a durable epoch, not too often.
+func (m *machine) progress() error {
+	if time.Since(m.lastProgress) < progressEvery && m.status.Checkpoints > 1 {
+		return nil
+	}
+	m.lastProgress = time.Now()
+	return send(m.cfg.Link, &wire.Message{Kind: wire.Progress, Status: m.newStatus()})
+}
+
+// newStatus brings the status up to date and returns a copy.
+func (m *machine) newStatus() *wire.Status {
+	m.status.Goroutines = m.vm.Goroutines()
+	m.status.HeldBack = 0
+	for s, end := range m.outputEnds() {
+		m.status.HeldBack += uint64(end - m.durableEnds[s])
+	}
+	st := m.status
+	return &st
+}
+
+func (m *machine) close() {
+	if m.ckpt != nil {
+		m.ckpt.Close() //nolint:errcheck // its error was seen by checkpoint, or comes too late
+	}
+	if m.vm != nil {
+		m.vm.Close()
+	}
+	if m.arena != nil {
+		m.arena.Unmap() //nolint:errcheck // the process ends or maps again, and sees it then
+	}
+	if m.store != nil {
+		m.store.Close() //nolint:errcheck // nothing is buffered
+	}
+}
+
+func send(l wire.Link, msg *wire.Message) error {
+	b, err := wire.Encode(msg)
+	if err != nil {
+		return err
+	}
+	return l.Send(b)
+}
