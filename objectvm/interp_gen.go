@@ -8,10 +8,14 @@ import (
 	"unsafe"
 )
 
-// interp executes instructions until the slice ends; hot() holds pc, frame and fuel before and after.
-func (vm *VM) interp() {
+// interp executes instructions until one needs the VM (then true; it has changed nothing) or the slice ends.
+// hot() holds pc, frame and fuel before and after.
+func interp() bool {
 	pc, fp, fuel := ptr(hot().pc), ptr(hot().fp), hot().fuel
-again:
+	hot().pad += 1
+	hot().pad += 2
+	hot().pad += 3
+	hot().pad += 4
 	for {
 		switch *(*uint8)(pc) {
 		case 1: // NOP
@@ -1432,15 +1436,8 @@ again:
 	}
 slow:
 	hot().pc, hot().fp, hot().fuel = Addr(uintptr(pc)), Addr(uintptr(fp)), fuel
-	if vm.slow() {
-		pc, fp, fuel = ptr(hot().pc), ptr(hot().fp), hot().fuel
-		goto again
-	}
-	return
+	return true
 yield:
 	hot().pc, hot().fp, hot().fuel = Addr(uintptr(pc)), Addr(uintptr(fp)), fuel
-	if vm.yield() {
-		pc, fp, fuel = ptr(hot().pc), ptr(hot().fp), hot().fuel
-		goto again
-	}
+	return false
 }

@@ -26,10 +26,11 @@ func (k StatusKind) String() string {
 
 // Status is the result of a slice.
 type Status struct {
-	Kind  StatusKind
-	Until int64 // Idle: wall time in nanoseconds at which a timer is due; math.MaxInt64 if only output is waited for
-	Code  int   // Exited
-	Err   error // Fatal
+	Kind    StatusKind
+	Until   int64 // Idle: wall time in nanoseconds at which a timer is due; math.MaxInt64 if only output is waited for
+	Code    int   // Exited
+	Crashed bool  // Exited: by an uncaught panic or a fatal error
+	Err     error // Fatal
 }
 
 type stopInfo struct{ err error }
@@ -61,7 +62,8 @@ func (vm *VM) RunSlice(fuel int64) Status {
 			vm.stop.err = err
 			break
 		}
-		vm.interp()
+		for interp() && vm.slow() {
+		}
 		vm.suspend()
 	}
 	if st, over := vm.ended(); over {
@@ -78,7 +80,7 @@ func (vm *VM) ended() (Status, bool) {
 		return Status{Kind: Fatal, Err: vm.stop.err}, true
 	}
 	if hget(hdrState) == stateExited {
-		return Status{Kind: Exited, Code: int(int64(hget(hdrExit)))}, true
+		return Status{Kind: Exited, Code: int(int64(hget(hdrExit))), Crashed: hget(hdrCrashed) != 0}, true
 	}
 	return Status{}, false
 }
@@ -88,7 +90,7 @@ func (vm *VM) idle() (Status, bool) {
 	if due, ok := vm.timersNext(); ok {
 		return Status{Kind: Idle, Until: vm.wallOf(due)}, true
 	}
-	if vm.outputBlocked() {
+	if vm.outputBlocked() || len(vm.inWait) > 0 {
 		return Status{Kind: Idle, Until: math.MaxInt64}, true
 	}
 	if main := GID(hget(hdrMainG)); main == 0 {
@@ -142,9 +144,6 @@ func (vm *VM) saveRegs() {
 	vm.gSet(vm.cur, gFP, uint64(hot().fp))
 }
 
-// yield is called by the loop when the fuel is used up, at a safepoint. The slice is over.
-func (vm *VM) yield() bool { return false }
-
 // exit ends the program.
 func (vm *VM) exit(code int) Outcome {
 	vm.hset(hdrState, stateExited)
@@ -160,6 +159,7 @@ func (vm *VM) throw(msg string) Outcome {
 
 // die writes the tracebacks of all goroutines, the running one first, and exits 2.
 func (vm *VM) die() Outcome {
+	vm.hset(hdrCrashed, 1)
 	if vm.cur != 0 {
 		vm.saveRegs()
 		vm.fatalText(append([]byte("\n"), vm.tracebackText(vm.cur)...))

@@ -159,7 +159,6 @@ func (vm *VM) callSlow(in *instr) Outcome {
 func (vm *VM) fuelCall() Outcome {
 	h := hot()
 	if h.fuel--; h.fuel < 0 {
-		vm.yield()
 		return Stopped
 	}
 	return Trapped

@@ -18,7 +18,7 @@ import (
 
 // pad is the number of instructions placed before the loop so that the dispatch head starts at a cache line;
 // TestDispatchAlignment says what to set.
-const pad = 0
+const pad = 4
 
 func main() {
 	src, err := generate(pad)
@@ -37,7 +37,7 @@ func generate(pad int) ([]byte, error) {
 	for i := range pad {
 		fmt.Fprintf(&b, "hot().pad += %d\n", i+1)
 	}
-	b.WriteString("again:\nfor {\nswitch *(*uint8)(pc) {\n")
+	b.WriteString("for {\nswitch *(*uint8)(pc) {\n")
 	var slow []string
 	done := map[string]bool{}
 	byNum := map[int]string{}
@@ -73,24 +73,18 @@ import (
 "unsafe"
 )
 
-// interp executes instructions until the slice ends; hot() holds pc, frame and fuel before and after.
-func (vm *VM) interp() {
+// interp executes instructions until one needs the VM (then true; it has changed nothing) or the slice ends.
+// hot() holds pc, frame and fuel before and after.
+func interp() bool {
 pc, fp, fuel := ptr(hot().pc), ptr(hot().fp), hot().fuel
 `
 
 const tail = `slow:
 hot().pc, hot().fp, hot().fuel = Addr(uintptr(pc)), Addr(uintptr(fp)), fuel
-if vm.slow() {
-pc, fp, fuel = ptr(hot().pc), ptr(hot().fp), hot().fuel
-goto again
-}
-return
+return true
 yield:
 hot().pc, hot().fp, hot().fuel = Addr(uintptr(pc)), Addr(uintptr(fp)), fuel
-if vm.yield() {
-pc, fp, fuel = ptr(hot().pc), ptr(hot().fp), hot().fuel
-goto again
-}
+return false
 }
 `
 
