@@ -263,7 +263,7 @@ func (c *vcpu) enterThread() { c.thread.Store(int32(unix.Gettid())) }
 // kick makes a running or the next enter return with EINTR. SIGURG is the
 // signal that the Go runtime uses for preemption, and is harmless.
 func (c *vcpu) kick() {
-	if c.run == nil {
+	if c == nil || c.run == nil {
 		return
 	}
 	atomicStoreByte(c.run, runImmediateExit, 1)

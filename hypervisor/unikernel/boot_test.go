@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"phantomvm/hypervisor/abi"
+	_ "phantomvm/hypervisor/guest" // a change there must not leave cached results
 	"phantomvm/hypervisor/tender"
 	"phantomvm/hypervisor/unikernel"
 )
@@ -47,6 +48,12 @@ type image struct {
 
 func build(t testing.TB, pkg string, m abi.Manifest) []byte {
 	t.Helper()
+	sources, err := filepath.Glob(filepath.Join(pkg, "*"))
+	require.NoError(t, err)
+	for _, s := range sources {
+		_, err := os.ReadFile(s) // for the test cache as well
+		require.NoError(t, err)
+	}
 	f, _ := images.LoadOrStore(fmt.Sprint(pkg, len(m.Devices)), sync.OnceValue(func() image {
 		b, r, err := unikernel.Build(context.Background(), "", pkg, m)
 		return image{b, r, err}

@@ -209,6 +209,12 @@ func deliver(sig, code, faultAddr, err, vector uintptr) bool {
 	f := alignDown(top-contextSize-infoSize-64, 16) - 8
 	uc := f + 8
 	info := uc + contextSize
+	// The stack may be untouched memory, and a fault here would be fatal.
+	for a := alignDown(f, smallPage); a < uc+contextSize+infoSize; a += smallPage {
+		if resident(a, 1) == 0 {
+			return false
+		}
+	}
 	clearWords(uc, contextSize+infoSize)
 	store(f, sigRestorer[sig%numSignals])
 	store(info, sig)
