@@ -14,9 +14,9 @@ func TestDispatchAlignment(t *testing.T) {
 	entry := interp
 	code := unsafe.Slice(**(***byte)(unsafe.Pointer(&entry)), 8<<10) // the function's code is longer than that
 	end := 0
-	for i := 0; i+3 < len(code); i++ {
-		if code[i]&^7 == 0x40 && code[i+1] == 0xff && code[i+2]&0x38 == 0x20 && code[i+2]&7 == 4 { // REX JMP (base)(index*8)
-			end = i + 4
+	for i := 0; i+2 < len(code); i++ {
+		if code[i] == 0xff && code[i+1]&0x38 == 0x20 && code[i+1]&7 == 4 { // JMP (base)(index*8)
+			end = i + 3
 			break
 		}
 	}
