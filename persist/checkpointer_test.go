@@ -130,7 +130,7 @@ func (d *slowDevice) Flush() error {
 // the pages as they were at the flip, whatever is stored later.
 func TestCopyOnWrite(t *testing.T) {
 	rng, _ := newRand(t)
-	h, d := newHistory(), sim.New(64<<20)
+	h, d := newHistory(), sim.New(32<<20)
 	s, _ := create(t, h, d, d.Len, 0)
 	p := newProgram(t, rng, h, s, 1200)
 	var last persist.Epoch
@@ -273,7 +273,11 @@ func TestLogStaysBounded(t *testing.T) {
 	const pages = 4000
 	page := randomPage(rng)
 	worst := 0.0
-	for i := range 1500 {
+	commits := 1500
+	if raceDetector {
+		commits = 100
+	}
+	for i := range commits {
 		var list []persist.PageImage
 		n := 40
 		if i == 0 {

@@ -20,10 +20,19 @@ func crashEverywhere(t *testing.T, rng *rand.Rand, h *history, d *sim.Disk, rand
 	t.Helper()
 	try := func(what string, r *sim.Replay, img []byte) {
 		images++
+		if raceDetector && images%50 != 0 {
+			return
+		}
 		_, err := h.verifyImage(img, r.Point())
 		require.NoError(t, err, "%s after %d operations", what, r.Point())
 	}
 	for r := d.Replay(); ; {
+		if raceDetector && rng.IntN(20) != 0 {
+			if !r.Next() {
+				return images
+			}
+			continue
+		}
 		try("process dies", r, r.ProcessDies(0))
 		try("process dies, torn write", r, r.ProcessDies(1+rng.IntN(24)))
 		blocks := r.Units(persist.BlockSize)
@@ -39,7 +48,7 @@ func crashEverywhere(t *testing.T, rng *rand.Rand, h *history, d *sim.Disk, rand
 			}
 		} else {
 			// All but one, and one alone.
-			for i := 0; i < n; i += 1 + rng.IntN(1+n/4) {
+			for i := 0; i < n; i += 1 + n/16 + rng.IntN(1+n/4) {
 				try("power dies, one lost", r, r.PowerDies(append(append([]sim.Op{}, blocks[:i]...), blocks[i+1:]...)))
 				try("power dies, one saved", r, r.PowerDies(blocks[i:i+1]))
 			}
@@ -83,7 +92,9 @@ func TestCrashStore(t *testing.T) {
 			total += n
 		})
 	}
-	require.Greater(t, total, 1000)
+	if !raceDetector {
+		require.Greater(t, total, 1000)
+	}
 }
 
 // commitOrRevive commits; if the device fails, the process dies and the image
@@ -125,7 +136,7 @@ func TestCrashInSecondLife(t *testing.T) {
 	}
 	lives, r := 0, d.Replay()
 	for r.Next() {
-		if r.Point()%5 != 0 || h.ackedAt(r.Point()) == 0 {
+		if r.Point()%5 != 0 || raceDetector && r.Point()%25 != 0 || h.ackedAt(r.Point()) == 0 {
 			continue
 		}
 		second := sim.FromImage(r.PowerDies(sim.RandomSubset(rng, r.Units(sim.Sector))))
@@ -142,7 +153,7 @@ func TestCrashInSecondLife(t *testing.T) {
 		crashEverywhere(t, rng, h2, second, 2)
 		lives++
 	}
-	require.Greater(t, lives, 5)
+	require.Positive(t, lives)
 }
 
 // TestOlderRootStaysComplete: without interruption, both roots are complete at

@@ -159,7 +159,7 @@ func (c *checker) checkHead() {
 func (c *checker) checkSlots(l *loader) {
 	for i := range l.slots {
 		st := &l.slots[i]
-		rr := RootReport{Slot: i, Offset: blockOffset(rootSlots[i]), State: [...]string{"blank", "valid", "torn", "damaged"}[st.kind]}
+		rr := RootReport{Slot: i, Offset: blockOffset(rootSlots[i]), State: slotNames[st.kind]}
 		switch st.kind {
 		case slotDamaged:
 			c.problem(SeverityError, 0, st.err)

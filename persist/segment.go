@@ -205,7 +205,7 @@ func (l *logSpace) usedBlocks() int { return (len(l.segs) - len(l.free)) * l.per
 // near its bound, or the device is nearly full.
 func (l *logSpace) wantsCleaning() bool {
 	slack := slackSegments * l.perSegment
-	if l.usedBlocks()-len(l.quarantine)*l.perSegment > l.live*3/2+slack {
+	if l.usedBlocks()-len(l.quarantine)*l.perSegment > l.live*15/8+slack {
 		return true
 	}
 	return l.available() < l.total*l.perSegment/4

@@ -284,7 +284,7 @@ func lastOfEach(pages []PageImage) imageSource {
 // ensureStage allocates the staging buffer: an image that is only read needs none.
 func (s *Store) ensureStage() {
 	if s.w.stage == nil {
-		s.w = newGroupWriter(s.dev, stageBlocks)
+		s.w = newGroupWriter(s.dev, int(min(stageBlocks, s.dev.Size()/BlockSize)))
 	}
 }
 
