@@ -13,8 +13,9 @@ import (
 // bitmaps). Of modules that Verify refuses the text shows what it can. What stands behind a semicolon is for the reader.
 func Disassemble(m *Module, w io.Writer) error {
 	d := &disassembler{m: m, w: bufio.NewWriter(w)}
-	d.types = uniqueNames(len(m.Types), func(i int) string { return m.Types[i].Name })
-	d.funcs = uniqueNames(len(m.Funcs), func(i int) string { return m.Funcs[i].Name })
+	d.types = uniqueNames(1, len(m.Types), func(i int) string { return m.Types[i].Name })
+	d.funcs = uniqueNames(1, len(m.Funcs), func(i int) string { return m.Funcs[i].Name })
+	d.natives = uniqueNames(0, len(m.Natives), func(i int) string { return m.Natives[i].Name })
 	d.module()
 	for i := 1; i < len(m.Types); i++ {
 		d.typ(TypeID(i))
@@ -36,9 +37,10 @@ func Disassemble(m *Module, w io.Writer) error {
 }
 
 type disassembler struct {
-	m            *Module
-	w            *bufio.Writer // keeps the first error
-	types, funcs []string      // how to refer to each
+	m *Module
+	w *bufio.Writer // keeps the first error
+	// How to refer to each.
+	types, funcs, natives []string
 }
 
 func (d *disassembler) line(format string, args ...any) {
@@ -46,15 +48,15 @@ func (d *disassembler) line(format string, args ...any) {
 	d.w.WriteByte('\n')
 }
 
-// uniqueNames returns for every index from 1 on the name if no other has it, else #index.
-func uniqueNames(n int, name func(int) string) []string {
+// uniqueNames returns for every index from first on the name if no other has it, else #index.
+func uniqueNames(first, n int, name func(int) string) []string {
 	count := make(map[string]int, n)
-	for i := 1; i < n; i++ {
+	for i := first; i < n; i++ {
 		count[name(i)]++
 	}
 	refs := make([]string, n)
 	for i := range refs {
-		if i > 0 && count[name(i)] == 1 {
+		if i >= first && count[name(i)] == 1 {
 			refs[i] = quote(name(i))
 		} else {
 			refs[i] = "#" + strconv.Itoa(i)

@@ -117,6 +117,9 @@ func (d *funcDis) fileComment(file uint32) string {
 
 func (d *funcDis) mapComment(index uint32) string {
 	if int64(index) < int64(len(d.f.Bitmaps)) {
+		if bitmapWords(d.f.Bitmaps[index]) == 0 {
+			return " ; no pointers"
+		}
 		return " ; pointers:" + slotNumbers(d.f.Bitmaps[index])
 	}
 	return ""
@@ -157,7 +160,7 @@ func (d *funcDis) instruction(pc int) int {
 		}
 	}
 	line := fmt.Sprintf("%-10s%s", name, strings.Join(parts, ", "))
-	d.line("\t%-40s ; %d %s", line, pc, strings.Join(notes, " "))
+	d.line("\t%-40s ; %s", line, strings.Join(append([]string{strconv.Itoa(pc)}, notes...), " "))
 	return op.Len()
 }
 
@@ -227,8 +230,8 @@ func (d *funcDis) extension(kind ExtKind, ext uint64) (text, note string) {
 		}
 		return fmt.Sprintf("#%d", ext), note
 	case ExtNative:
-		if ext < uint64(len(d.m.Natives)) {
-			note = strconv.Quote(d.m.Natives[ext].Name)
+		if ext < uint64(len(d.natives)) {
+			return d.natives[ext], ""
 		}
 		return fmt.Sprintf("#%d", ext), note
 	case ExtGlobal:
