@@ -173,7 +173,7 @@ func (l *lowerer) clearCall(c *ssa.CallCommon) {
 		n := l.tmp()
 		s := l.use(v)
 		l.op3(bytecode.OpMUL, n, s.word(1), l.number(l.la.sizes.Sizeof(u.Elem())))
-		l.native("vm.clear", opd{}, 0, s, 1, n, 1)
+		l.native("runtime.memclr", opd{}, 0, s, 1, n, 1)
 	default:
 		l.fail("unsupported operand of clear: %s", v.Type())
 	}
@@ -279,21 +279,32 @@ func (l *lowerer) minMax(d opd, isMax bool, args []ssa.Value) {
 	l.mov(d, acc, r.words)
 }
 
-// floatMinMax leaves NaN and signed zeros to the VM.
+// floatMinMax: NaN wins over numbers, and -0 is less than 0.
 func (l *lowerer) floatMinMax(acc, o opd, isMax bool, k repKind) {
-	name := "vm.fmin"
-	if isMax {
-		name = "vm.fmax"
-	}
 	if k == kF32 {
 		x, y := l.tmp(), l.tmp()
 		l.op3(bytecode.OpG2F, x, acc, opd{})
 		l.op3(bytecode.OpG2F, y, o, opd{})
-		l.native(name, x, 1, x, 1, y, 1)
+		l.floatMinMax(x, y, isMax, kF64)
 		l.op3(bytecode.OpF2G, acc, x, opd{})
 		return
 	}
-	l.native(name, acc, 1, acc, 1, o, 1)
+	done, take, same := l.f.newLabel(), l.f.newLabel(), l.f.newLabel()
+	x, y, join := acc, o, bytecode.OpOR
+	if isMax {
+		x, y, join = o, acc, bytecode.OpAND
+	}
+	l.branch(bytecode.OpJFLT, x, y, done)
+	l.branch(bytecode.OpJFLT, y, x, take)
+	l.branch(bytecode.OpJFEQ, x, y, same)
+	l.op3(bytecode.OpFADD, acc, acc, o)
+	l.jmp(done)
+	l.label(same)
+	l.op3(join, acc, acc, o)
+	l.jmp(done)
+	l.label(take)
+	l.mov(acc, o, 1)
+	l.label(done)
 }
 
 func (l *lowerer) complexBuiltin(x *ssa.Call, name string, c *ssa.CallCommon) {
