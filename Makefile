@@ -21,9 +21,7 @@ bin/phantom-vm: $(KERNEL) FORCE
 	$(GO) build -o $@ ./cmd/phantom-vm
 
 $(KERNEL): FORCE
-	@mkdir -p .cache
-	CGO_ENABLED=0 $(GO) build -ldflags "-E $$($(GO) run ./hypervisor/postlink -entry)" -o .cache/unikernel ./cmd/phantom-vm/unikernel
-	$(GO) run ./hypervisor/postlink -o $@ .cache/unikernel
+	$(GO) run ./hypervisor/unikernel/mkunikernel -o $@ ./cmd/phantom-vm/unikernel
 
 FORCE:
 

@@ -31,7 +31,7 @@ var layers = map[string]struct{ inside, outside []string }{
 	"hypervisor/tender":        {[]string{"hypervisor/abi"}, []string{"golang.org/x/sys"}},
 	"hypervisor":               {[]string{"hypervisor"}, []string{"golang.org/x/sys", "golang.org/x/arch"}},
 	"cmd/phantom-vm":           {[]string{"bytecode", "persist", "objectvm", "hypervisor", "cmd/phantom-vm"}, []string{"github.com/spf13/cobra", "github.com/vmihailenco/msgpack/v5", "golang.org/x/sys"}},
-	"cmd/phantom-vm/unikernel": {[]string{"persist", "objectvm", "hypervisor/guest"}, nil},
+	"cmd/phantom-vm/unikernel": {[]string{"objectvm", "hypervisor/guest"}, nil},
 	"examples":                 {nil, nil},
 }
 

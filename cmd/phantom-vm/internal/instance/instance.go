@@ -1,0 +1,200 @@
+// Package instance is the directory in which one life of a program lies:
+//
+//	instance.rec  what the instance is (msgpack, see Record); replaced atomically
+//	disk.img      the block device with the arena's checkpoints (sparse)
+//	console.log   standard output, every byte once
+//	stderr.log    standard error, likewise
+//	input         what was or will be read as standard input
+//	lock          held with flock by the process that runs the instance
+//	control.sock  while it runs: stop and status requests
+//
+// All files are made with mode 0600, the directory with 0700.
+package instance
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+	"golang.org/x/sys/unix"
+)
+
+// Errors that callers tell apart.
+var (
+	ErrNotInstance = errors.New("not an instance directory")
+	ErrLocked      = errors.New("instance is running")
+	ErrVersion     = errors.New("instance was made by a newer phantom-vm")
+)
+
+// recordVersion is the newest version of Record that this program reads and writes.
+const recordVersion = 1
+
+// Record is what an instance is. It changes only where noted.
+type Record struct {
+	_msgpack   struct{} `msgpack:",as_array"`
+	Version    uint32
+	ID         [16]byte
+	Name       string   // of the program
+	ModuleHash [32]byte // SHA-256 of the module's bytes
+	SourceHash [32]byte
+	Args       []string
+	DiskSize   int64  // bytes of disk.img, fixed for life
+	ArenaLimit uint64 // bytes of DATA, fixed for life
+	CreatedAt  int64  // Unix nanoseconds
+	InputDone  bool   // input is complete: its end is the end of standard input
+	Monitor    string // that ran it last; changes at every run
+}
+
+// Instance is an instance directory.
+type Instance struct {
+	Dir    string
+	Record Record
+	lock   *os.File
+}
+
+// Path returns the path of one of the instance's files.
+func (i *Instance) Path(name string) string { return filepath.Join(i.Dir, name) }
+
+// Exists says whether dir is there and holds an instance record.
+func Exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "instance.rec"))
+	return err == nil
+}
+
+// Create makes the directory and locks it. fill is called to make the disk image before the record is written,
+// so that a half-made instance is never taken for one.
+func Create(dir string, rec Record, fill func(*Instance) error) (*Instance, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	inst := &Instance{Dir: dir, Record: rec}
+	inst.Record.Version = recordVersion
+	inst.Record.CreatedAt = time.Now().UnixNano()
+	if _, err := rand.Read(inst.Record.ID[:]); err != nil {
+		return nil, err
+	}
+	if err := inst.Lock(); err != nil {
+		return nil, err
+	}
+	if err := fill(inst); err != nil {
+		inst.Close()
+		return nil, err
+	}
+	if err := inst.Save(); err != nil {
+		inst.Close()
+		return nil, err
+	}
+	return inst, nil
+}
+
+// Open reads an instance's record. It does not lock it.
+func Open(dir string) (*Instance, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "instance.rec"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNotInstance)
+	}
+	if err != nil {
+		return nil, err
+	}
+	inst := &Instance{Dir: dir}
+	if err := msgpack.Unmarshal(b, &inst.Record); err != nil {
+		return nil, fmt.Errorf("%s: damaged instance.rec: %w", dir, err)
+	}
+	if inst.Record.Version > recordVersion {
+		return nil, fmt.Errorf("%s: record version %d: %w", dir, inst.Record.Version, ErrVersion)
+	}
+	return inst, nil
+}
+
+// Save replaces the record.
+func (i *Instance) Save() error {
+	b, err := msgpack.Marshal(&i.Record)
+	if err != nil {
+		return err
+	}
+	tmp := i.Path("instance.rec.new")
+	if err := writeSync(tmp, b); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, i.Path("instance.rec")); err != nil {
+		return err
+	}
+	return syncDir(i.Dir)
+}
+
+// Lock takes the instance for this process, until Close or the process's end. ErrLocked: another has it.
+func (i *Instance) Lock() error {
+	f, err := os.OpenFile(i.Path("lock"), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return fmt.Errorf("%s: %w", i.Dir, ErrLocked)
+		}
+		return fmt.Errorf("lock %s: %w", i.Dir, err)
+	}
+	i.lock = f
+	return nil
+}
+
+// Locked says whether some process runs the instance.
+func (i *Instance) Locked() bool {
+	if i.lock != nil {
+		return true
+	}
+	err := i.Lock()
+	if err == nil {
+		i.Close()
+	}
+	return errors.Is(err, ErrLocked)
+}
+
+// Close gives the lock back.
+func (i *Instance) Close() {
+	if i.lock != nil {
+		i.lock.Close()
+		i.lock = nil
+	}
+}
+
+// MoveAside renames a directory to the first free NAME.old-N and returns that name.
+func MoveAside(dir string) (string, error) {
+	for n := 1; ; n++ {
+		old := fmt.Sprintf("%s.old-%d", dir, n)
+		if _, err := os.Lstat(old); errors.Is(err, os.ErrNotExist) {
+			return old, os.Rename(dir, old)
+		} else if err != nil {
+			return "", err
+		}
+	}
+}
+
+func writeSync(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,233 @@
+// Package monitor runs an instance: as a guest under /dev/kvm or in this
+// process. Both speak the same messages (objectvm/machine/wire) with the
+// host's side in this file.
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"phantomvm/cmd/phantom-vm/internal/instance"
+	"phantomvm/objectvm/machine/wire"
+)
+
+// peer is the host's end of a link.
+type peer interface {
+	Send(msg []byte) error
+	// Messages is closed when the machine is gone.
+	Messages() <-chan []byte
+}
+
+// host serves one run of an instance.
+type host struct {
+	logs  [wire.Streams]*instance.Log
+	shown [wire.Streams]io.Writer // where the program's output of this run is also written
+	stdin *instance.Stdin
+
+	mu      sync.Mutex
+	status  wire.Status
+	onStart func(wire.Status)
+	peer    peer
+
+	dirty   [wire.Streams]chan struct{} // room for one: output waits to be synced
+	wants   chan int64                  // input is wanted from there on
+	failed  chan error                  // room for one: a helper goroutine gave up
+	quit    chan struct{}
+	helpers sync.WaitGroup
+}
+
+// ending is how a run ended.
+type ending struct {
+	status  wire.Status
+	reason  string
+	noSpace bool
+}
+
+var errVanished = errors.New("the machine ended without saying why")
+
+func newHost(inst *instance.Instance, opts Options) (*host, error) {
+	h := &host{
+		shown: [wire.Streams]io.Writer{opts.Stdout, opts.Stderr}, onStart: opts.OnStart,
+		wants: make(chan int64, 1), failed: make(chan error, 1), quit: make(chan struct{}),
+	}
+	for s := range h.logs {
+		l, err := inst.OpenLog(s)
+		if err != nil {
+			h.close()
+			return nil, err
+		}
+		h.logs[s], h.dirty[s] = l, make(chan struct{}, 1)
+	}
+	in, err := inst.OpenStdin(opts.Stdin)
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	h.stdin = in
+	return h, nil
+}
+
+// delivered is how much of each stream is outside already.
+func (h *host) delivered() (n [wire.Streams]int64) {
+	for s, l := range h.logs {
+		n[s] = l.Size()
+	}
+	return n
+}
+
+// serve handles the machine's messages until it ends. stop asks it to end at a checkpoint.
+func (h *host) serve(p peer, stop <-chan struct{}) (*ending, error) {
+	h.peer = p
+	h.helpers.Add(wire.Streams)
+	for s := range h.logs {
+		go h.syncLog(s)
+	}
+	go h.feed() // not waited for: it may hang in a read of the terminal
+	defer h.helpers.Wait()
+	defer close(h.quit)
+	for {
+		select {
+		case b, ok := <-p.Messages():
+			if !ok {
+				return nil, errVanished
+			}
+			m, err := wire.Decode(b)
+			if err != nil {
+				return nil, fmt.Errorf("from the machine: %w", err)
+			}
+			end, err := h.handle(m)
+			if end != nil || err != nil {
+				return end, err
+			}
+		case <-stop:
+			stop = nil
+			if err := h.send(&wire.Message{Kind: wire.Stop}); err != nil {
+				return nil, err
+			}
+		case err := <-h.failed:
+			return nil, err
+		}
+	}
+}
+
+func (h *host) handle(m *wire.Message) (*ending, error) {
+	switch m.Kind {
+	case wire.Started:
+		h.setStatus(*m.Status)
+		if h.onStart != nil {
+			h.onStart(*m.Status)
+		}
+	case wire.Progress:
+		h.setStatus(*m.Status)
+	case wire.Output:
+		fresh, err := h.logs[m.Stream].Add(m.Data, m.Offset)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := h.shown[m.Stream].Write(fresh); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+			h.shown[m.Stream] = io.Discard // a reader that went away does not stop the program
+		}
+		select {
+		case h.dirty[m.Stream] <- struct{}{}:
+		default:
+		}
+	case wire.WantInput:
+		select {
+		case h.wants <- m.Offset:
+		default: // asked already
+		}
+	case wire.Ended:
+		for _, l := range h.logs {
+			if err := l.Sync(); err != nil {
+				return nil, err
+			}
+		}
+		h.setStatus(*m.Status)
+		return &ending{*m.Status, m.Reason, m.NoSpace}, nil
+	default:
+		return nil, fmt.Errorf("from the machine: %w: kind %d is the host's", wire.ErrMessage, m.Kind)
+	}
+	return nil, nil
+}
+
+// syncLog acknowledges a stream's output once it is durable.
+func (h *host) syncLog(stream int) {
+	defer h.helpers.Done()
+	for {
+		select {
+		case <-h.quit:
+			return
+		case <-h.dirty[stream]:
+		}
+		upto := h.logs[stream].Size()
+		if err := h.logs[stream].Sync(); err != nil {
+			h.fail(err)
+			return
+		}
+		if h.send(&wire.Message{Kind: wire.Ack, Stream: uint8(stream), Offset: upto}) != nil {
+			return // the machine is gone; serve notices
+		}
+	}
+}
+
+// feed answers requests for input.
+func (h *host) feed() {
+	buf := make([]byte, wire.MaxData)
+	for {
+		var off int64
+		select {
+		case <-h.quit:
+			return
+		case off = <-h.wants:
+		}
+		n, eof, err := h.stdin.Next(buf, off)
+		if err != nil {
+			h.fail(err)
+			return
+		}
+		if h.send(&wire.Message{Kind: wire.Input, Offset: off, Data: buf[:n], EOF: eof}) != nil {
+			return
+		}
+	}
+}
+
+func (h *host) send(m *wire.Message) error {
+	b, err := wire.Encode(m)
+	if err != nil {
+		return err
+	}
+	return h.peer.Send(b)
+}
+
+func (h *host) fail(err error) {
+	select {
+	case h.failed <- err:
+	default:
+	}
+}
+
+func (h *host) setStatus(s wire.Status) {
+	h.mu.Lock()
+	h.status = s
+	h.mu.Unlock()
+}
+
+// current is the newest status that the machine told.
+func (h *host) current() wire.Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.status
+}
+
+func (h *host) close() {
+	for _, l := range h.logs {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if h.stdin != nil {
+		h.stdin.Close()
+	}
+}

@@ -1,0 +1,125 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"phantomvm/cmd/phantom-vm/internal/instance"
+	"phantomvm/hypervisor/tender"
+	"phantomvm/objectvm/machine/wire"
+	"phantomvm/persist/filedev"
+)
+
+// Kind names a monitor.
+type Kind string
+
+// Monitors. Auto is KVM where it can be used, else Process.
+const (
+	Auto    Kind = "auto"
+	KVM     Kind = "kvm"
+	Process Kind = "process"
+)
+
+// Options of a run. Stdin is nil if no input comes from outside.
+type Options struct {
+	Kind           Kind
+	Memory         uint64 // of the guest, bytes
+	Interval       time.Duration
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	OnStart        func(wire.Status)
+	Log            io.Writer // messages of the monitor
+}
+
+// Errors that the command tells apart.
+var (
+	ErrNoSpace = errors.New("the disk is full")
+	ErrMachine = errors.New("the machine stopped")
+)
+
+// Result is how a run ended. State is Stopped, Exited or Crashed.
+type Result struct {
+	Status  wire.Status
+	Reason  string
+	Monitor Kind
+}
+
+// Choose resolves Auto and reports why.
+func Choose(k Kind) (Kind, string) {
+	if k != Auto {
+		return k, ""
+	}
+	if err := tender.Available(); err != nil {
+		return Process, err.Error()
+	}
+	return KVM, ""
+}
+
+// Run runs a locked instance until its program ends or ctx is cancelled; then it makes a last checkpoint.
+// After a kill of this process at any moment the next Run goes on from the newest durable checkpoint.
+func Run(ctx context.Context, inst *instance.Instance, opts Options) (*Result, error) {
+	kind := opts.Kind
+	dev, err := filedev.Open(inst.Path("disk.img"))
+	if err != nil {
+		return nil, err
+	}
+	defer dev.Close()
+	h, err := newHost(inst, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	if inst.Record.Monitor != string(kind) {
+		inst.Record.Monitor = string(kind)
+		if err := inst.Save(); err != nil {
+			return nil, err
+		}
+	}
+
+	stop := make(chan struct{}, 1)
+	requestStop := func() {
+		select {
+		case stop <- struct{}{}:
+		default:
+		}
+	}
+	unserve, err := inst.Serve(func(q instance.Request) instance.Reply {
+		switch q.Op {
+		case "stop":
+			requestStop()
+		case "status":
+		default:
+			return instance.Reply{Error: fmt.Sprintf("unknown request %q", q.Op)}
+		}
+		return instance.Reply{Status: h.current(), Monitor: string(kind), PID: os.Getpid()}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer unserve()
+	defer context.AfterFunc(ctx, requestStop)()
+
+	var end *ending
+	switch kind {
+	case KVM:
+		end, err = runKVM(dev, h, opts, stop)
+	case Process:
+		end, err = runProcess(dev, h, opts, stop)
+	default:
+		return nil, fmt.Errorf("unknown monitor %q", kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case end.noSpace:
+		return nil, fmt.Errorf("%w: %s", ErrNoSpace, end.reason)
+	case end.status.State == wire.Failed:
+		return nil, fmt.Errorf("%w: %s", ErrMachine, end.reason)
+	}
+	return &Result{end.status, end.reason, kind}, nil
+}

@@ -1,0 +1,141 @@
+package monitor
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+
+	"phantomvm/objectvm/machine"
+	"phantomvm/persist"
+)
+
+var errLinkClosed = errors.New("the other side of the link is gone")
+
+// runProcess runs the machine in this process.
+func runProcess(dev persist.Device, h *host, opts Options, stop <-chan struct{}) (*ending, error) {
+	l := newProcessLink()
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // the interpreter keeps a core; other goroutines have the rest
+		err := machine.Run(machine.Config{
+			Device: dev, Link: l, Interval: opts.Interval, Delivered: h.delivered(), Durable: true,
+		})
+		l.close()
+		result <- err
+	}()
+	end, err := h.serve(l.host(), stop)
+	l.close()
+	if merr := <-result; merr != nil && err != nil {
+		err = errors.Join(err, merr)
+	}
+	return end, err
+}
+
+// processLink carries messages between two goroutines of this process.
+type processLink struct {
+	toHost, toMachine chan []byte
+	next              []byte // taken from toMachine by Wait, not yet by Recv
+	closed            chan struct{}
+	once              sync.Once
+}
+
+func newProcessLink() *processLink {
+	return &processLink{toHost: make(chan []byte, 64), toMachine: make(chan []byte, 64), closed: make(chan struct{})}
+}
+
+// Send, Recv and Wait are the machine's side; one goroutine calls them.
+
+func (l *processLink) Send(msg []byte) error {
+	select {
+	case l.toHost <- msg:
+		return nil
+	case <-l.closed:
+		return errLinkClosed
+	}
+}
+
+func (l *processLink) Recv() ([]byte, bool) {
+	if b := l.next; b != nil {
+		l.next = nil
+		return b, true
+	}
+	select {
+	case b := <-l.toMachine:
+		return b, true
+	default:
+		return nil, false
+	}
+}
+
+func (l *processLink) Wait(until time.Time, wake <-chan struct{}) {
+	if l.next != nil {
+		return
+	}
+	var timer <-chan time.Time
+	if !until.IsZero() {
+		d := time.Until(until)
+		if d <= 0 {
+			return
+		}
+		t := time.NewTimer(d)
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case l.next = <-l.toMachine:
+	case <-wake:
+	case <-timer:
+	case <-l.closed:
+	}
+}
+
+func (l *processLink) close() { l.once.Do(func() { close(l.closed) }) }
+
+// host returns the host's side.
+func (l *processLink) host() peer {
+	p := &processPeer{link: l, messages: make(chan []byte)}
+	go p.pump()
+	return p
+}
+
+type processPeer struct {
+	link     *processLink
+	messages chan []byte
+}
+
+func (p *processPeer) Messages() <-chan []byte { return p.messages }
+
+func (p *processPeer) Send(msg []byte) error {
+	select {
+	case p.link.toMachine <- msg:
+		return nil
+	case <-p.link.closed:
+		return errLinkClosed
+	}
+}
+
+// pump hands messages over and, when the machine has closed the link, those that it left.
+func (p *processPeer) pump() {
+	defer close(p.messages)
+	for {
+		var b []byte
+		select {
+		case b = <-p.link.toHost:
+		case <-p.link.closed:
+			select {
+			case b = <-p.link.toHost:
+			default:
+				return
+			}
+		}
+		select {
+		case p.messages <- b:
+		case <-time.After(closingGrace):
+			return // nobody listens any more
+		}
+	}
+}
+
+// closingGrace is how long a message waits for a host that is busy before it is given up.
+const closingGrace = time.Minute

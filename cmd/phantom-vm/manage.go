@@ -1,0 +1,260 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"phantomvm/cmd/phantom-vm/internal/instance"
+	"phantomvm/objectvm/machine"
+	"phantomvm/objectvm/machine/wire"
+	"phantomvm/persist"
+	"phantomvm/persist/filedev"
+)
+
+// statusReport is what status prints; the names are those of --json.
+type statusReport struct {
+	State       string  `json:"state"`
+	ExitCode    int     `json:"exit_code"`
+	Epoch       uint64  `json:"epoch"`
+	Incarnation uint64  `json:"incarnation"`
+	Monitor     string  `json:"monitor"`
+	DurableAt   string  `json:"durable_at"`
+	PID         int     `json:"pid,omitempty"`
+	Program     string  `json:"program"`
+	InstanceID  string  `json:"instance_id"`
+	ArenaPages  uint64  `json:"arena_pages"`
+	Checkpoints uint64  `json:"checkpoints,omitempty"`
+	DirtyPages  uint64  `json:"pages_in_last_checkpoint,omitempty"`
+	Goroutines  uint64  `json:"goroutines,omitempty"`
+	HeldBack    uint64  `json:"output_held_back,omitempty"`
+	StartMillis float64 `json:"start_to_first_instruction_ms,omitempty"`
+}
+
+// report asks a running instance, or reads a stopped one's image.
+func report(inst *instance.Instance) (*statusReport, error) {
+	r := &statusReport{
+		Monitor: inst.Record.Monitor, Program: inst.Record.Name, InstanceID: fmt.Sprintf("%x", inst.Record.ID),
+	}
+	var st wire.Status
+	if inst.Locked() {
+		reply, err := inst.Ask(instance.Request{Op: "status"})
+		if err != nil {
+			return nil, &exitError{exitUnavailable, err}
+		}
+		st, r.Monitor, r.PID = reply.Status, reply.Monitor, reply.PID
+	} else {
+		dev, err := filedev.OpenReadOnly(inst.Path("disk.img"))
+		if err != nil {
+			return nil, classify(err)
+		}
+		defer dev.Close()
+		if st, err = machine.Inspect(dev); err != nil {
+			return nil, classify(fmt.Errorf("%s: %w", inst.Path("disk.img"), err))
+		}
+	}
+	r.State, r.ExitCode, r.Epoch, r.Incarnation = st.State.String(), st.ExitCode, st.Epoch, st.Incarnation
+	r.ArenaPages, r.Checkpoints, r.DirtyPages = st.ArenaPages, st.Checkpoints, st.DirtyPages
+	r.Goroutines, r.HeldBack = st.Goroutines, st.HeldBack
+	if st.DurableAt != 0 {
+		r.DurableAt = time.Unix(0, st.DurableAt).UTC().Format(time.RFC3339Nano)
+	}
+	return r, nil
+}
+
+func newStatus() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "status INSTANCE",
+		Short:   "Say how an instance is",
+		Example: "  phantom-vm status counter.phantom --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			inst, err := instance.Open(args[0])
+			if err != nil {
+				return &exitError{exitData, err}
+			}
+			r, err := report(inst)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(r)
+			}
+			w := cmd.OutOrStdout()
+			fmt.Fprintf(w, "%s: %s", inst.Dir, r.State)
+			if r.State == wire.Exited.String() || r.State == wire.Crashed.String() {
+				fmt.Fprintf(w, " with exit code %d", r.ExitCode)
+			}
+			fmt.Fprintf(w, ", epoch %d (durable at %s), incarnation %d, %d arena pages, monitor %s\n",
+				r.Epoch, r.DurableAt, r.Incarnation, r.ArenaPages, r.Monitor)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newStop() *cobra.Command {
+	return &cobra.Command{
+		Use:     "stop INSTANCE",
+		Short:   "Make a last checkpoint and end a running instance",
+		Example: "  phantom-vm stop counter.phantom && phantom-vm run counter.phantom",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			inst, err := instance.Open(args[0])
+			if err != nil {
+				return &exitError{exitData, err}
+			}
+			if !inst.Locked() {
+				fmt.Fprintf(os.Stderr, "phantom-vm: %s does not run\n", inst.Dir)
+				return nil
+			}
+			if _, err := inst.Ask(instance.Request{Op: "stop"}); err != nil {
+				return &exitError{exitUnavailable, err}
+			}
+			for deadline := time.Now().Add(time.Minute); inst.Locked(); time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					return fail(exitUnavailable, "%s still runs after a minute", inst.Dir)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func newConsole() *cobra.Command {
+	var follow, stderr bool
+	cmd := &cobra.Command{
+		Use:     "console [-f] INSTANCE",
+		Short:   "Print what an instance's program has printed",
+		Example: "  phantom-vm console -f counter.phantom",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			inst, err := instance.Open(args[0])
+			if err != nil {
+				return &exitError{exitData, err}
+			}
+			stream := wire.Stdout
+			if stderr {
+				stream = wire.Stderr
+			}
+			f, err := os.Open(inst.Path(instance.LogNames[stream]))
+			if errors.Is(err, os.ErrNotExist) && !follow {
+				return nil
+			} else if err != nil {
+				return classify(err)
+			}
+			defer f.Close()
+			for {
+				running := follow && inst.Locked()
+				if _, err := io.Copy(cmd.OutOrStdout(), f); err != nil {
+					return classify(err)
+				}
+				if !running {
+					return nil
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on while the instance runs")
+	cmd.Flags().BoolVar(&stderr, "stderr", false, "standard error instead")
+	return cmd
+}
+
+func newFsck() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "fsck INSTANCE|IMAGE",
+		Short:   "Check an instance's disk image",
+		Example: "  phantom-vm fsck counter.phantom --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := args[0]
+			if instance.Exists(path) {
+				inst, err := openLocked(path)
+				if err != nil {
+					return err
+				}
+				defer inst.Close()
+				path = inst.Path("disk.img")
+			}
+			dev, err := filedev.OpenReadOnly(path)
+			if err != nil {
+				return classify(err)
+			}
+			defer dev.Close()
+			text := cmd.OutOrStdout()
+			if asJSON {
+				text = nil
+			}
+			rep, err := persist.Fsck(dev, text)
+			if err != nil {
+				return classify(fmt.Errorf("%s: %w", path, err))
+			}
+			if asJSON {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				err = e.Encode(rep)
+			}
+			if err == nil && !rep.OK() {
+				err = fail(exitData, "%s is damaged", path)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// detach starts the same command in a session of its own and returns when the program runs.
+func detach(f *runFlags, what, progArgs []string) error {
+	inst, _, err := prepare(f, what, progArgs)
+	if err != nil {
+		return err
+	}
+	dir := inst.Dir
+	inst.Close()
+	self, err := os.Executable()
+	if err != nil {
+		return &exitError{exitFailed, err}
+	}
+	cmd := exec.Command(self, "run", "--quiet", "--monitor", f.monitor, "--mem", f.memory.String(), "--checkpoint", f.interval.String(), dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return &exitError{exitFailed, err}
+	}
+	defer r.Close()
+	cmd.ExtraFiles = []*os.File{w}
+	cmd.Env = append(os.Environ(), readyEnv+"=3")
+	if err := cmd.Start(); err != nil {
+		w.Close()
+		return &exitError{exitFailed, err}
+	}
+	w.Close()
+	said, err := io.ReadAll(r)
+	if err != nil {
+		return &exitError{exitFailed, err}
+	}
+	if text := strings.TrimSpace(string(said)); text != "ready" {
+		err := cmd.Wait()
+		return fail(exitFailed, "%s did not start: %s (%v)", dir, text, err)
+	}
+	say(f, "%s runs in the background, pid %d", dir, cmd.Process.Pid)
+	return nil
+}
+
+// readyEnv names the file descriptor on which a detached command says that the program runs.
+const readyEnv = "PHANTOM_READY_FD"

@@ -1,0 +1,336 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"phantomvm/bytecode"
+	"phantomvm/cmd/phantom-vm/internal/instance"
+	"phantomvm/cmd/phantom-vm/internal/monitor"
+	"phantomvm/objectvm/machine"
+	"phantomvm/objectvm/machine/wire"
+	"phantomvm/persist"
+	"phantomvm/persist/filedev"
+)
+
+// runFlags are the flags of run.
+type runFlags struct {
+	dir      string
+	monitor  string
+	memory   size
+	disk     size
+	arena    size
+	interval time.Duration
+	fresh    bool
+	input    string
+	detach   bool
+	quiet    bool
+}
+
+func newRun() *cobra.Command {
+	f := &runFlags{memory: 256 << 20, disk: 64 << 30, arena: 32 << 30}
+	cmd := &cobra.Command{
+		Use:   "run [flags] PACKAGE|FILES|FILE.pbc|INSTANCE [-- ARGS]",
+		Short: "Run a program, or go on with an instance",
+		Long: `Run compiles a Go program (a package, .go files, or a module built before) and runs it
+in an instance directory, by default NAME.phantom here. If the instance exists, the
+program goes on from its newest checkpoint. Given an instance directory, run goes on with it.
+
+Output is shown when the checkpoint that covers it is durable. console.log and stderr.log in
+the instance directory hold every byte once, however often the command is killed.`,
+		Example: `  phantom-vm run ./examples/counter
+  phantom-vm run --input book.txt ./examples/wordfreq
+  phantom-vm run --monitor process --checkpoint 1ms prog.go -- -v one two
+  phantom-vm run --detach --dir /srv/ledger ./examples/ledger`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var progArgs []string
+			if n := cmd.ArgsLenAtDash(); n >= 0 {
+				args, progArgs = args[:n], args[n:]
+			}
+			if len(args) == 0 {
+				return fail(exitUsage, "run needs a program or an instance")
+			}
+			return run(cmd.Context(), f, args, progArgs)
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.dir, "dir", "", "instance directory (default NAME.phantom)")
+	fl.StringVar(&f.monitor, "monitor", "auto", "auto, kvm or process")
+	fl.Var(&f.memory, "mem", "memory of the guest")
+	fl.Var(&f.disk, "disk", "capacity of a new instance's disk image (sparse)")
+	fl.Var(&f.arena, "arena", "limit of a new instance's data")
+	fl.DurationVar(&f.interval, "checkpoint", machine.DefaultInterval, "interval between checkpoints")
+	fl.BoolVar(&f.fresh, "fresh", false, "start anew; an instance that exists is kept as NAME.old-N")
+	fl.StringVar(&f.input, "input", "", "`file` that becomes a new instance's standard input (copied)")
+	fl.BoolVar(&f.detach, "detach", false, "run in the background")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no messages about the run on stderr")
+	return cmd
+}
+
+func run(ctx context.Context, f *runFlags, what, progArgs []string) error {
+	if f.interval < 100*time.Microsecond {
+		return fail(exitUsage, "--checkpoint %v: at least 100us", f.interval)
+	}
+	kind := monitor.Kind(f.monitor)
+	if kind != monitor.Auto && kind != monitor.KVM && kind != monitor.Process {
+		return fail(exitUsage, "--monitor %s: auto, kvm or process", f.monitor)
+	}
+	if f.detach {
+		return detach(f, what, progArgs)
+	}
+	inst, isNew, err := prepare(f, what, progArgs)
+	if err != nil {
+		return err
+	}
+	defer inst.Close()
+	return resume(ctx, f, kind, inst, isNew)
+}
+
+// prepare returns the locked instance that is to be run, made if need be.
+func prepare(f *runFlags, what, progArgs []string) (inst *instance.Instance, isNew bool, err error) {
+	if len(what) == 1 && instance.Exists(what[0]) {
+		if f.dir != "" && filepath.Clean(f.dir) != filepath.Clean(what[0]) {
+			return nil, false, fail(exitUsage, "%s is an instance; --dir names another one", what[0])
+		}
+		if f.fresh {
+			return nil, false, fail(exitUsage, "--fresh needs the program, not an instance")
+		}
+		if f.input != "" || progArgs != nil {
+			return nil, false, fail(exitUsage, "%s exists: its input and arguments can't change", what[0])
+		}
+		inst, err := openLocked(what[0])
+		return inst, false, err
+	}
+	mod, code, err := loadProgram(what)
+	if err != nil {
+		return nil, false, err
+	}
+	dir := f.dir
+	if dir == "" {
+		dir = programName(what) + ".phantom"
+	}
+	if f.fresh && instance.Exists(dir) {
+		if err := moveAside(f, dir); err != nil {
+			return nil, false, err
+		}
+	}
+	if !instance.Exists(dir) {
+		inst, err := create(f, dir, mod, code, append([]string{programName(what)}, progArgs...))
+		return inst, true, err
+	}
+	if inst, err = openLocked(dir); err != nil {
+		return nil, false, err
+	}
+	if inst.Record.ModuleHash != sha256.Sum256(code) {
+		inst.Close()
+		return nil, false, fail(exitUnavailable,
+			"the program was changed since %s began; `run %s` goes on with the old one, --fresh starts anew", dir, dir)
+	}
+	if f.input != "" {
+		inst.Close()
+		return nil, false, fail(exitUsage, "%s exists: its input can't change; --fresh starts anew", dir)
+	}
+	return inst, false, nil
+}
+
+func openLocked(dir string) (*instance.Instance, error) {
+	inst, err := instance.Open(dir)
+	if err != nil {
+		return nil, &exitError{exitData, err}
+	}
+	if err := inst.Lock(); err != nil {
+		return nil, &exitError{exitUnavailable, err}
+	}
+	return inst, nil
+}
+
+func moveAside(f *runFlags, dir string) error {
+	inst, err := instance.Open(dir)
+	if err == nil {
+		if err := inst.Lock(); err != nil {
+			return &exitError{exitUnavailable, err}
+		}
+		defer inst.Close()
+	}
+	old, err := instance.MoveAside(dir)
+	if err != nil {
+		return &exitError{exitUnavailable, err}
+	}
+	say(f, "kept the old instance as %s", old)
+	return nil
+}
+
+func create(f *runFlags, dir string, mod *bytecode.Module, code []byte, args []string) (*instance.Instance, error) {
+	var input *os.File
+	if f.input != "" {
+		var err error
+		if input, err = os.Open(f.input); err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		defer input.Close()
+	}
+	rec := instance.Record{
+		Name: mod.Name, ModuleHash: sha256.Sum256(code), SourceHash: mod.SourceHash, Args: args,
+		DiskSize: int64(f.disk), ArenaLimit: uint64(f.arena),
+	}
+	inst, err := instance.Create(dir, rec, func(i *instance.Instance) error {
+		if input != nil {
+			if err := i.CopyInput(input); err != nil {
+				return err
+			}
+		}
+		dev, err := filedev.Create(i.Path("disk.img"), i.Record.DiskSize)
+		if err != nil {
+			return err
+		}
+		defer dev.Close()
+		return machine.Create(dev, code, machine.Options{
+			InstanceID: i.Record.ID, Args: args, ArenaLimit: i.Record.ArenaLimit,
+		})
+	})
+	if err != nil {
+		return nil, classify(fmt.Errorf("create %s: %w", dir, err))
+	}
+	return inst, nil
+}
+
+// resume runs a locked instance to its end, or until a signal.
+func resume(ctx context.Context, f *runFlags, kind monitor.Kind, inst *instance.Instance, isNew bool) error {
+	kind, why := monitor.Choose(kind)
+	if ended, err := endedAs(inst); err != nil {
+		return err
+	} else if ended != "" {
+		say(f, "%s: %s; --fresh with the program starts anew", inst.Dir, ended)
+		kind, why = monitor.Process, "" // nothing to execute: what was not delivered yet is
+	} else if why != "" {
+		say(f, "monitor: %s (%s)", kind, why)
+	} else {
+		say(f, "monitor: %s", kind)
+	}
+
+	ctx, stop, caught := catchSignals(ctx)
+	defer stop()
+	began := time.Now()
+	opts := monitor.Options{
+		Kind: kind, Memory: uint64(f.memory), Interval: f.interval,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Log: os.Stderr,
+		OnStart: func(s wire.Status) {
+			verb := "resume"
+			if isNew {
+				verb = "boot"
+			}
+			ms := float64(s.FirstInstr-began.UnixNano()) / 1e6
+			sayReady()
+			say(f, "%s %s, epoch %d, arena %d pages, first instruction after %.1f ms", verb, kind, s.Resumed, s.ArenaPages, ms)
+		},
+	}
+	if f.quiet {
+		opts.Log = io.Discard
+	}
+	res, err := monitor.Run(ctx, inst, opts)
+	if err != nil {
+		return classify(fmt.Errorf("%s: %w", inst.Dir, err))
+	}
+	switch res.Status.State {
+	case wire.Stopped:
+		say(f, "stopped at epoch %d; `phantom-vm run %s` goes on", res.Status.Epoch, inst.Dir)
+		if s := caught(); s != nil {
+			return &exitError{code: 128 + int(s.(syscall.Signal))}
+		}
+		return nil
+	default:
+		if res.Status.ExitCode != 0 {
+			return &exitError{code: res.Status.ExitCode}
+		}
+		return nil
+	}
+}
+
+// endedAs says how the instance's program ended, "" if it did not.
+func endedAs(inst *instance.Instance) (string, error) {
+	dev, err := filedev.Open(inst.Path("disk.img"))
+	if err != nil {
+		return "", classify(err)
+	}
+	defer dev.Close()
+	st, err := machine.Inspect(dev)
+	if err != nil {
+		return "", classify(fmt.Errorf("%s: %w", inst.Path("disk.img"), err))
+	}
+	switch st.State {
+	case wire.Exited:
+		return fmt.Sprintf("its program ended with exit code %d", st.ExitCode), nil
+	case wire.Crashed:
+		return fmt.Sprintf("its program crashed with exit code %d", st.ExitCode), nil
+	}
+	return "", nil
+}
+
+// catchSignals cancels the context at the first SIGINT or SIGTERM; the second one kills as usual.
+func catchSignals(parent context.Context) (ctx context.Context, stop func(), caught func() os.Signal) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	var got atomic.Pointer[os.Signal]
+	go func() {
+		select {
+		case s := <-signals:
+			got.Store(&s)
+			signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { signal.Stop(signals); cancel() }, func() os.Signal {
+		if s := got.Load(); s != nil {
+			return *s
+		}
+		return nil
+	}
+}
+
+// classify gives an error its exit code.
+func classify(err error) error {
+	code := exitFailed
+	switch {
+	case errors.Is(err, monitor.ErrNoSpace), errors.Is(err, persist.ErrNoSpace), errors.Is(err, syscall.ENOSPC):
+		code = exitNoSpace
+	case errors.Is(err, instance.ErrLocked), errors.Is(err, os.ErrPermission):
+		code = exitUnavailable
+	case errors.Is(err, persist.ErrCorrupt), errors.Is(err, persist.ErrRootDamaged), errors.Is(err, persist.ErrVersion),
+		errors.Is(err, persist.ErrNotFormatted), errors.Is(err, os.ErrNotExist):
+		code = exitData
+	}
+	return &exitError{code, err}
+}
+
+// say prints a message about the run.
+func say(f *runFlags, format string, args ...any) {
+	if !f.quiet {
+		fmt.Fprintf(os.Stderr, "phantom-vm: "+format+"\n", args...)
+	}
+}
+
+// programName is the base of the default instance's name.
+func programName(what []string) string {
+	name := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(what[0]), ".go"), ".pbc")
+	if name == "." || name == ".." || name == "/" {
+		if abs, err := filepath.Abs(what[0]); err == nil {
+			name = filepath.Base(abs)
+		}
+	}
+	return name
+}
