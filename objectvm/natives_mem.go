@@ -138,7 +138,7 @@ func nativeIndexString(vm *VM, args, res []uint64) Outcome {
 
 // nativeUnsafeSlice: pointer, length, element size.
 func nativeUnsafeSlice(vm *VM, args, res []uint64) Outcome {
-	if out := vm.checkUnsafe(args); out != Done {
+	if out := vm.checkUnsafe(args[0], args[1], args[2]); out != Done {
 		return out
 	}
 	res[0], res[1], res[2] = args[0], args[1], args[1]
@@ -146,7 +146,7 @@ func nativeUnsafeSlice(vm *VM, args, res []uint64) Outcome {
 }
 
 func nativeUnsafeString(vm *VM, args, res []uint64) Outcome {
-	if out := vm.checkUnsafe(args); out != Done {
+	if out := vm.checkUnsafe(args[0], args[1], 1); out != Done {
 		return out
 	}
 	res[0], res[1] = args[0], args[1]
@@ -154,8 +154,7 @@ func nativeUnsafeString(vm *VM, args, res []uint64) Outcome {
 }
 
 // checkUnsafe makes the checks of unsafe.Slice: a length that is negative or does not fit, or a nil pointer with a length.
-func (vm *VM) checkUnsafe(args []uint64) Outcome {
-	p, n, size := args[0], args[1], args[2]
+func (vm *VM) checkUnsafe(p, n, size uint64) Outcome {
 	hi, total := bits.Mul64(n, size)
 	if int64(n) < 0 || hi != 0 || total > -p {
 		return vm.trap(bytecode.TrapMakeSliceLen, 0, 0, 0, 0, 0)

@@ -25,7 +25,7 @@ var nativeRows = [...]native{
 	{"vm.complexdiv", 4, 2, nativeComplexDiv},
 	{"vm.memequal", 3, 1, nativeMemEqual},
 	{"vm.unsafeslice", 3, 3, nativeUnsafeSlice},
-	{"vm.unsafestring", 3, 2, nativeUnsafeString},
+	{"vm.unsafestring", 2, 2, nativeUnsafeString},
 	{"vm.exit", 1, 0, nativeExit},
 	{"vm.slice2arr", 4, 1, nativeSlice2Arr},
 
