@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"testing"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -174,6 +175,38 @@ func TestDecodeMutated(t *testing.T) {
 			_ = Verify(m)
 		}
 	})
+}
+
+// Lengths that nothing stands behind cost no memory.
+func TestDecodeAllocatesLittle(t *testing.T) {
+	good := mustEncode(t, randomModule(1, 4, 30))
+	for section := secMeta; section < numSections; section++ {
+		for _, lie := range [][]byte{
+			{0xdd, 0x00, 0x0f, 0xff, 0xff}, {0xdd, 0xff, 0xff, 0xff, 0xff}, {0xdc, 0xff, 0xff}, {0xc6, 0xff, 0xff, 0xff, 0xff},
+			{0x96, 0xce, 0x03, 0xff, 0xff, 0xff, 0xce, 0x00, 0x7f, 0xff, 0xff}, {0x96, 0, 0xce, 0x00, 0x7f, 0xff, 0xff},
+			{0x96, 0, 0, 0, 0, 0, 0xdd, 0x00, 0x0f, 0xff, 0xff}, {0xdb, 0xff, 0xff, 0xff, 0xff},
+		} {
+			sections, err := unseal(good)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sections[section] = append(bytes.Clone(lie), sections[section]...)
+			data, err := seal(&sections)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err = Decode(data)
+			runtime.ReadMemStats(&after)
+			if err == nil {
+				t.Errorf("section %s: %x was accepted", sectionNames[section], lie)
+			}
+			if n := after.TotalAlloc - before.TotalAlloc; n > uint64(100*len(data)) {
+				t.Errorf("section %s: %x made Decode of %d bytes allocate %d", sectionNames[section], lie, len(data), n)
+			}
+		}
+	}
 }
 
 // bigModule has about 200,000 instructions and 3,000 types.

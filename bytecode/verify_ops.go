@@ -296,32 +296,26 @@ func (u *use) frameAccess() error {
 
 // extSlots checks the slots in an ExtSlots word; the rest of it must be zero.
 func (u *use) extSlots() error {
-	d, e, f, g := int(uint16(u.ext)), int(uint16(u.ext>>16)), int(uint16(u.ext>>32)), int(u.ext>>48)
-	read, bounds := []int{d}, []int{}
+	part := [4]int{int(uint16(u.ext)), int(uint16(u.ext >> 16)), int(uint16(u.ext >> 32)), int(u.ext >> 48)}
+	used, optional := 1, 0 // how many parts are slots, how many of these may be absent
 	switch u.op {
 	case OpSLICE, OpSLICEARR:
-		read, bounds = []int{g}, []int{d, e, f}
+		used, optional = 4, 3
 	case OpSLICESTR:
-		read, bounds = nil, []int{d, e}
-		if f != 0 || g != 0 {
+		used, optional = 2, 2
+	}
+	for i, slot := range part {
+		switch {
+		case i < optional && slot == absent:
+		case i < used:
+			if err := u.read(slot, 1); err != nil {
+				return err
+			}
+		case slot != 0:
 			return u.fail(RuleReserved, "extension word %#x has bits without use", u.ext)
 		}
-	default:
-		if u.ext>>16 != 0 {
-			return u.fail(RuleReserved, "extension word %#x has bits without use", u.ext)
-		}
 	}
-	for _, slot := range bounds {
-		if slot != absent {
-			read = append(read, slot)
-		}
-	}
-	for _, slot := range read {
-		if err := u.read(slot, 1); err != nil {
-			return err
-		}
-	}
-	if u.op == OpADDJLTB && (u.a == u.b || u.a == d || u.b == d) {
+	if u.op == OpADDJLTB && (u.a == u.b || u.a == part[0] || u.b == part[0]) {
 		return u.fail(RuleOperand, "a, b and d are not distinct")
 	}
 	return nil
