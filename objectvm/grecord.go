@@ -68,12 +68,13 @@ const (
 	whyIO
 	whyOutput
 	whyFinalizer
+	whyInput
 	whyOther
 )
 
 var waitNames = [...]string{
 	"waiting", "chan receive", "chan send", "chan receive (nil chan)", "chan send (nil chan)", "select", "select (no cases)", "sleep",
-	"semacquire", "sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.Cond.Wait", "sync.WaitGroup.Wait", "IO wait", "IO wait", "finalizer wait", "waiting",
+	"semacquire", "sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.Cond.Wait", "sync.WaitGroup.Wait", "IO wait", "IO wait", "finalizer wait", "IO wait", "waiting",
 }
 
 func (r waitReason) String() string {

@@ -36,6 +36,7 @@ const (
 	hdrMainG   // goroutine record of main
 	hdrGCCount // collections so far
 	hdrSeed    // seed of everything random
+	hdrCrashed // 1: the program ends by an uncaught panic or a fatal error
 	hdrUser    = 128
 )
 

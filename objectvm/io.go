@@ -4,7 +4,7 @@ import "fmt"
 
 // Output and input. What the program prints lies in a ring per stream in META until whoever shows it has synced it and calls
 // Trim; positions count bytes since the instance began. A full ring parks the writer. The last part of a
-// ring is kept for fatal messages. Input is read by position, which is part of the state.
+// ring is kept for fatal messages.
 
 const (
 	ringSize    = 256 << 10
@@ -101,19 +101,4 @@ func (vm *VM) attachOutput() {
 			}
 		}
 	}
-}
-
-// input reads standard input; false at its end.
-func (vm *VM) input(p []byte) (int, bool) {
-	if vm.cfg.Input == nil || len(p) == 0 {
-		return 0, len(p) == 0
-	}
-	pos := hget(hdrInput)
-	n, _ := vm.cfg.Input.ReadAt(p, int64(pos))
-	if n <= 0 {
-		return 0, false
-	}
-	n = min(n, len(p))
-	vm.hset(hdrInput, pos+uint64(n))
-	return n, true
 }

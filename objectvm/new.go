@@ -89,6 +89,7 @@ func Attach(a *Arena, cfg Config) (*VM, error) {
 		return nil, err
 	}
 	vm.attachOutput()
+	vm.attachInput()
 	if err := vm.attachRuntime(); err != nil {
 		return nil, err
 	}

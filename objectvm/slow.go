@@ -196,7 +196,9 @@ func (vm *VM) callFunc(fn Addr, args []uint64, nres int, k contID, data [callDat
 	if at == 0 {
 		return Stopped
 	}
-	copy(wordsAt(at+trampData*8, callData), data[:])
+	for i, v := range data {
+		st64(at+Addr(trampData+i)*8, v)
+	}
 	return Trapped
 }
 
@@ -224,7 +226,9 @@ func (vm *VM) continueNative() Outcome {
 	h := hot()
 	at := h.fp
 	var data [callData]uint64
-	copy(data[:], wordsAt(at+trampData*8, callData))
+	for i := range data {
+		data[i] = ld64(at + Addr(trampData+i)*8)
+	}
 	info := ld64(at + trampInfo*8)
 	results := append([]uint64(nil), wordsAt(at+contResults*8, info>>32)...)
 	k, ok := vm.conts[contID(uint32(info))]

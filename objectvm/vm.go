@@ -86,6 +86,7 @@ type VM struct {
 	gcWanted  bool         // collect at the next safepoint
 	retryPC   Addr         // instruction that a collection was made for
 	monoLast  int64        // last monotonic time given out
+	inWait    []GID        // goroutines that wait for input
 	outWait   [2][]GID     // goroutines that wait for room in an output ring
 	markStack []markItem
 	argBuf    [bytecode.MaxFrame + 1]uint64
@@ -123,7 +124,7 @@ The core offers:
 	                                                   calls a funcval above the current frame; return its result. Checks the signature by slot counts.
 	vm.now() int64, vm.mono() int64                    wall time and monotonic nanoseconds
 	vm.output(stream int, p []byte) int                bytes taken (stream 1 or 2); 0: vm.parkOutput(stream) and return Blocked
-	vm.input(p []byte) (int, bool)                     bytes read from standard input, false at its end
+	vm.input(p []byte) (n int, wait bool)              bytes read from standard input, 0 at its end; wait: vm.parkInput() and return Blocked
 	vm.frames(g GID, skip int) []frameInfo             call stack, wrappers included and marked
 	vm.panics(g GID) []panicInfo                       newest first
 	vm.tracebackText(g GID) []byte
