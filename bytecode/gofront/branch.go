@@ -20,6 +20,10 @@ func (l *lowerer) block(b *ssa.BasicBlock) {
 		l.recoverPoint()
 	}
 	for i, in := range b.Instrs {
+		if ph, ok := in.(*ssa.Phi); ok {
+			l.newValue(ph)
+			continue
+		}
 		if i == len(b.Instrs)-1 {
 			l.hoistsAt(b)
 		}
