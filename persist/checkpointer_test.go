@@ -93,7 +93,7 @@ func TestCheckpointerCrash(t *testing.T) {
 					h.acked = append(h.acked, ack{d.Len(), e})
 				}
 			})
-			for range 30 {
+			for range 20 {
 				p.slice(1 + rng.IntN(40))
 				if p.c.Dirty() == 0 {
 					continue

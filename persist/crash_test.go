@@ -160,9 +160,9 @@ func TestCrashInSecondLife(t *testing.T) {
 // every point but for the slot that is being written (I3), and both can be opened.
 func TestOlderRootStaysComplete(t *testing.T) {
 	rng, _ := newRand(t)
-	h, d := newHistory(), sim.New(768<<10)
+	h, d := newHistory(), sim.New(576<<10)
 	s, st := create(t, h, d, d.Len, 4)
-	for range 60 {
+	for i := 0; i < 60 || s.Stats().Moved == 0 && i < 600; i++ {
 		s, st = commitOrRevive(t, rng, h, d, s, st, 1+rng.IntN(6), 10)
 	}
 	require.NotZero(t, s.Stats().Moved, "the cleaner had nothing to do")
@@ -271,4 +271,72 @@ func TestLyingFlush(t *testing.T) {
 	}
 	require.NotZero(t, recovered)
 	t.Logf("%d recovered, %d refused", recovered, refused)
+}
+
+// TestReadErrors fails the Nth read of a recovery, once and from then on: the
+// error shows, or the state is the right one; an older state is never taken.
+func TestReadErrors(t *testing.T) {
+	rng, _ := newRand(t)
+	h, d := newHistory(), sim.New(512<<10)
+	s, st := create(t, h, d, d.Len, 4)
+	for range 6 {
+		s, st = commitOrRevive(t, rng, h, d, s, st, 6, 10)
+	}
+	want := s.Epoch()
+	for n := 0; ; n++ {
+		failed := false
+		for _, sticky := range []bool{false, true} {
+			again := sim.FromImage(d.Image())
+			again.SetFault(&sim.Fault{At: n, Reads: true, Sticky: sticky, Err: sim.ErrIO})
+			s, rec, err := persist.Open(again)
+			var got state
+			if err == nil {
+				require.Equal(t, want, rec.Epoch)
+				got, err = load(s, rec)
+			}
+			if err != nil {
+				require.ErrorIs(t, err, sim.ErrIO)
+				failed = true
+				continue
+			}
+			require.True(t, st.equal(got))
+		}
+		if !failed && n > 3 { // an early one may hit the superblock, which has a copy
+			require.Greater(t, n, 8)
+			return
+		}
+	}
+}
+
+// TestFullDevice fills a device. The last state stays good, and on a larger
+// device it goes on.
+func TestFullDevice(t *testing.T) {
+	rng, _ := newRand(t)
+	h, d := newHistory(), sim.New(512<<10)
+	s, st := create(t, h, d, d.Len, 4)
+	for id := persist.PageID(0); ; id++ {
+		b := randomPage(rng)
+		next := st.clone()
+		next.pages[id], next.meta = b, "m"
+		h.attempt(nextEpoch(s), next)
+		e, err := s.Commit([]byte("m"), []persist.PageImage{{ID: id, Data: b}})
+		if err != nil {
+			require.ErrorIs(t, err, persist.ErrNoSpace)
+			require.Greater(t, int(id), 50, "of 112 blocks")
+			break
+		}
+		st = next
+		h.acked = append(h.acked, ack{d.Len(), e})
+	}
+	_, err := h.verifyImage(d.Image(), d.Len())
+	require.NoError(t, err)
+	larger := sim.FromImage(append(d.Image(), make([]byte, 512<<10)...))
+	s, rec, err := persist.Open(larger)
+	require.NoError(t, err)
+	got, err := load(s, rec)
+	require.NoError(t, err)
+	require.True(t, st.equal(got))
+	for range 20 {
+		s, got = commitOrRevive(t, rng, h, larger, s, got, 4, 20)
+	}
 }

@@ -57,6 +57,9 @@ func open(dev Device, at Epoch, flush bool) (*Store, *Recovered, error) {
 	l := &loader{dev: dev, super: super, rec: &Recovered{Notes: notes}}
 	l.readSlots()
 	if l.acked, err = readAck(dev, super.instance); err != nil {
+		if !errors.Is(err, ErrCorrupt) {
+			return nil, nil, err
+		}
 		l.note("%v", err)
 	}
 	s, err := l.choose(at)
@@ -353,13 +356,11 @@ func (l *loader) load(st *slotState) (*Store, error) {
 func (s *Store) verifyGroup(bad func(error)) error {
 	b := make([]byte, BlockSize)
 	at, entries := s.root.record, uint64(0)
-	fail := func(page PageID, off int64, reason string) error {
-		return &CorruptError{page, off, reason}
-	}
+	fail := func(off int64, reason string) error { return &CorruptError{NoPage, off, reason} }
 	for left := s.root.records; left > 0; left-- {
 		off := blockOffset(at.block)
 		if !s.space.inLog(at.block, len(s.space.segs)) || !s.space.own(at.block, tagRecord) {
-			return fail(NoPage, off, "commit record lies at an impossible place")
+			return fail(off, "commit record lies at an impossible place")
 		}
 		if err := s.readBlock(at, b, NoPage, "commit record checksum differs"); err != nil {
 			return err
@@ -369,24 +370,53 @@ func (s *Store) verifyGroup(bad func(error)) error {
 			return err
 		}
 		if rec.epoch != s.root.epoch || rec.index != left-1 {
-			return fail(NoPage, off, "commit record of another commit")
+			return fail(off, "commit record of another commit")
 		}
 		s.records = append(s.records, at.block)
+		s.entries = append(s.entries, rec.entries...)
 		entries += uint64(len(rec.entries))
-		for _, e := range rec.entries {
-			s.entries = append(s.entries, e)
-			err := s.verifyEntry(e, b)
-			if err != nil && bad == nil {
-				return err
-			}
-			if err != nil {
-				bad(err)
-			}
+		if err := s.verifyEntries(rec.entries, bad); err != nil {
+			return err
 		}
 		at = rec.prev
 	}
 	if at.block != 0 || entries != uint64(s.root.entries) {
-		return fail(NoPage, blockOffset(rootSlots[s.slot]), "root and commit records disagree about the group's length")
+		return fail(blockOffset(rootSlots[s.slot]), "root and commit records disagree about the group's length")
+	}
+	return nil
+}
+
+// verifyEntries proves the blocks of one record, neighbours with one read.
+func (s *Store) verifyEntries(list []recordEntry, bad func(error)) error {
+	for _, e := range list {
+		if !s.space.inLog(e.ref.block, len(s.space.segs)) {
+			return &CorruptError{e.tag.page(), blockOffset(e.ref.block), "commit record names a block outside the log"}
+		}
+	}
+	buf := make([]byte, min(len(list), maxWrite)*BlockSize)
+	for len(list) > 0 {
+		n := 1
+		for n < len(list) && n < maxWrite && list[n].ref.block == list[0].ref.block+uint32(n) {
+			n++
+		}
+		if err := readFull(s.dev, buf[:n*BlockSize], blockOffset(list[0].ref.block)); err != nil {
+			return err
+		}
+		for i, e := range list[:n] {
+			if checksum(buf[i*BlockSize:(i+1)*BlockSize]) == e.ref.crc {
+				continue
+			}
+			what := "page checksum differs (newest group)"
+			if e.tag.level() > 0 {
+				what = "map node checksum differs (newest group)"
+			}
+			err := &CorruptError{e.tag.page(), blockOffset(e.ref.block), what}
+			if bad == nil {
+				return err
+			}
+			bad(err)
+		}
+		list = list[n:]
 	}
 	return nil
 }
@@ -402,17 +432,6 @@ func (s *Store) keepGroup() {
 		}
 	}
 	s.entries = s.entries[:0]
-}
-
-func (s *Store) verifyEntry(e recordEntry, b []byte) error {
-	if !s.space.inLog(e.ref.block, len(s.space.segs)) {
-		return &CorruptError{e.tag.page(), blockOffset(e.ref.block), "commit record names a block outside the log"}
-	}
-	what := "page checksum differs (newest group)"
-	if e.tag.level() > 0 {
-		what = "map node checksum differs (newest group)"
-	}
-	return s.readBlock(e.ref, b, e.tag.page(), what)
 }
 
 // loadMap reads all nodes below the root's top. bad is as in verifyGroup.

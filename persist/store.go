@@ -291,13 +291,14 @@ func (s *Store) ensureStage() {
 // prepareAhead makes some segments after the last used one cheap to write.
 func (s *Store) prepareAhead() {
 	p, ok := s.dev.(Preparer)
-	const ahead, batch = 2, 8
+	const ahead = 2
 	used := len(s.space.segs)
 	if !ok || s.failed != nil || len(s.space.free) >= ahead || s.prepared >= used+ahead {
 		return
 	}
+	// A small image stays small; a growing one gets larger steps.
 	from := max(s.prepared, used)
-	to := min(from+batch, s.space.total)
+	to := min(from+min(ahead+used/2, 16), s.space.total)
 	if from >= to {
 		return
 	}

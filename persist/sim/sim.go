@@ -38,6 +38,8 @@ type Fault struct {
 	Sticky bool
 	// Err is returned: ErrIO, persist.ErrNoSpace, ...
 	Err error
+	// Reads counts and fails reads instead of writes and flushes.
+	Reads bool
 	// Torn is how many sectors of the failing write reach the device.
 	Torn int
 }
@@ -73,6 +75,9 @@ func (d *Disk) ReadAt(b []byte, off int64) (int, error) {
 	if off < 0 || off+int64(len(b)) > int64(len(d.data)) {
 		return 0, fmt.Errorf("sim: read of %d bytes at %#x is outside the disk", len(b), off)
 	}
+	if f := d.failing(true); f != nil {
+		return 0, f.Err
+	}
 	return copy(b, d.data[off:]), nil
 }
 
@@ -83,7 +88,7 @@ func (d *Disk) WriteAt(b []byte, off int64) (int, error) {
 	if off < 0 || off+int64(len(b)) > int64(len(d.data)) || off%persist.BlockSize != 0 || len(b)%persist.BlockSize != 0 {
 		return 0, fmt.Errorf("sim: write of %d bytes at %#x is outside the disk or not aligned", len(b), off)
 	}
-	if f := d.failing(); f != nil {
+	if f := d.failing(false); f != nil {
 		n := min(f.Torn*Sector, len(b))
 		if n > 0 {
 			d.apply(b[:n], off)
@@ -99,10 +104,13 @@ func (d *Disk) apply(b []byte, off int64) {
 	d.ops = append(d.ops, Op{off, append([]byte{}, b...)})
 }
 
-func (d *Disk) failing() *Fault {
+func (d *Disk) failing(read bool) *Fault {
+	if d.fault == nil || d.fault.Reads != read {
+		return nil
+	}
 	n := d.count
 	d.count++
-	if f := d.fault; f != nil && (n == f.At || n > f.At && f.Sticky) {
+	if f := d.fault; n == f.At || n > f.At && f.Sticky {
 		return f
 	}
 	return nil
@@ -112,7 +120,7 @@ func (d *Disk) failing() *Fault {
 func (d *Disk) Flush() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if f := d.failing(); f != nil {
+	if f := d.failing(false); f != nil {
 		return f.Err
 	}
 	if !d.liar {
