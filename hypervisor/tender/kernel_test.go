@@ -133,7 +133,10 @@ func TestSkippedBSS(t *testing.T) {
 }
 
 func FuzzKernel(f *testing.F) {
-	f.Add(newImage([]byte{0xf4}, []byte("data"), abi.DefaultManifest()).encode())
+	small := newImage([]byte{0xf4}, nil, abi.DefaultManifest())
+	small.bodies[1] = []byte("data")
+	small.progs[1].Filesz, small.progs[1].Memsz = 4, 4
+	f.Add(small.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := parseKernel(b, testMem)
 		if err != nil {

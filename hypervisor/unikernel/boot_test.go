@@ -295,9 +295,10 @@ func TestIdle(t *testing.T) {
 // TestBusy wants timers to fire in time beside a computation that yields.
 func TestBusy(t *testing.T) {
 	r := ok(t, options{}, "busy")
-	worst, err := time.ParseDuration(strings.Fields(r.out)[1])
+	t.Log(r.out)
+	median, err := time.ParseDuration(strings.Fields(r.out)[1])
 	require.NoError(t, err)
-	require.Less(t, worst, 8*time.Millisecond)
+	require.Less(t, median, 5*time.Millisecond) // 1 ms on an idle machine
 }
 
 func TestStop(t *testing.T) {

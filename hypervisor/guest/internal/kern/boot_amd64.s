@@ -141,13 +141,13 @@ TEXT phantomguest·user(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ	AX, 24(R14)
 	ADDQ	$(KSTACK-1024), AX
 	MOVQ	AX, 8(R14)
-	MOVQ	R14, (TLS)
+	SET_TLS_R14
 	CALL	·boot(SB)		// BP is 0, as the tender left it
 	MOVQ	·startSP(SB), SP
 	MOVQ	$phantomguest·vclock(SB), AX
 	MOVQ	AX, runtime·vdsoClockgettimeSym(SB)
 	XORL	AX, AX
-	MOVQ	AX, (TLS)
+	SET_TLS_AX
 	JMP	_rt0_amd64_linux(SB)
 
 // func loadAddresses()

@@ -44,10 +44,10 @@ TEXT phantomguest·enter(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ	R13, T_R13(R11)
 	MOVQ	R14, T_R14(R11)
 	MOVQ	R15, T_R15(R11)
-	MOVQ	(TLS), CX
+	GET_TLS_CX
 	MOVQ	CX, T_TLS(R11)
 	MOVQ	$·kernG(SB), R14
-	MOVQ	R14, (TLS)
+	SET_TLS_R14
 	MOVQ	$·kernStack(SB), AX
 	LEAQ	(KSTACK-64)(AX), SP
 	CLD
@@ -56,7 +56,7 @@ TEXT phantomguest·enter(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	// ·current may be another thread now.
 	MOVQ	·current(SB), R11
 	MOVQ	T_TLS(R11), CX
-	MOVQ	CX, (TLS)
+	SET_TLS_CX
 	MOVQ	T_RSP(R11), SP
 	MOVQ	T_AX(R11), AX
 	MOVQ	T_BX(R11), BX

@@ -244,11 +244,17 @@ func deliver(sig, code, faultAddr, err, vector uintptr) bool {
 	store(mc+152, err)
 	store(mc+160, vector)
 	store(mc+176, faultAddr)
+	lastSignal = signalRecord{load(frame(frameRIP)), faultAddr, rsp, s.tls}
 	store(frame(frameRIP), sigHandler[sig%numSignals])
 	store(frame(frameRSP), f)
 	s.di, s.si, s.dx = sig, info, uc
 	return true
 }
+
+// signalRecord is what a fatal report says about the signal before.
+type signalRecord struct{ rip, addr, rsp, g uintptr }
+
+var lastSignal signalRecord
 
 // sigreturn resumes at the context of the signal frame that the stack pointer
 // is at. The runtime either stays as it was or is sent to a function's start,
@@ -274,6 +280,16 @@ func fatal(vector, at uintptr) {
 	printHex(load(frame(frameRIP)))
 	print(" rsp ")
 	printHex(load(frame(frameRSP)))
+	if lastSignal.rip != 0 {
+		print("\nguest: last signal: address ")
+		printHex(lastSignal.addr)
+		print(" rip ")
+		printHex(lastSignal.rip)
+		print(" rsp ")
+		printHex(lastSignal.rsp)
+		print(" g ")
+		printHex(lastSignal.g)
+	}
 	print("\n")
 	halt(abi.ExitFault)
 }

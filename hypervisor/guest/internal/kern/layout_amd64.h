@@ -54,3 +54,11 @@
 #define MSR_LSTAR 0xc0000082
 #define MSR_SFMASK 0xc0000084
 #define MSR_FS_BASE 0xc0000100
+
+// The runtime's g at -8(FS). Spelled out, because the assembler's (TLS) does
+// not work in position-independent programs, which may import this package too.
+#define FS_MINUS_8(op, modrm) BYTE $0x64; BYTE $op; BYTE $0x89; BYTE $modrm; BYTE $0x25; LONG $0xfffffff8
+#define SET_TLS_AX FS_MINUS_8(0x48, 0x04)
+#define SET_TLS_CX FS_MINUS_8(0x48, 0x0c)
+#define SET_TLS_R14 FS_MINUS_8(0x4c, 0x34)
+#define GET_TLS_CX BYTE $0x64; BYTE $0x48; BYTE $0x8b; BYTE $0x0c; BYTE $0x25; LONG $0xfffffff8

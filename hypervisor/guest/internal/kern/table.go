@@ -109,10 +109,10 @@ func unmap(lo, hi uintptr) {
 			clearWords(v&entryFrame&^(largePage-1)+lo&(largePage-1), next-lo)
 		}
 		if at == 1 && next&(largePage-1) == 0 {
-			dropTable(lo, 2)
+			flush = dropTable(lo, 2) || flush
 		}
 		if at <= 2 && next&(levelSize(3)-1) == 0 {
-			dropTable(lo, 3)
+			flush = dropTable(lo, 3) || flush
 		}
 		lo = next
 	}
@@ -122,21 +122,22 @@ func unmap(lo, hi uintptr) {
 }
 
 // dropTable frees the table that the entry of va at level points to, if it is
-// empty.
-func dropTable(va uintptr, level uint) {
+// empty, and tells whether it did. The processor may have the entry cached.
+func dropTable(va uintptr, level uint) bool {
 	e, at := walk(va, level, false)
 	v := load(e)
 	if at != level || v&entryPresent == 0 || v&entryLarge != 0 {
-		return
+		return false
 	}
 	t := v & entryFrame
 	for i := uintptr(0); i < 512; i++ {
 		if load(t+i*8) != 0 {
-			return
+			return false
 		}
 	}
 	store(e, 0)
 	put4k(t)
+	return true
 }
 
 // protect gives the mapped pages in [lo, hi) the flags of prot.

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -193,11 +194,8 @@ func busy() {
 	for {
 		select {
 		case <-stop:
-			var worst time.Duration
-			for _, d := range late {
-				worst = max(worst, d)
-			}
-			fmt.Println("worst", worst)
+			slices.Sort(late)
+			fmt.Println("median", late[len(late)/2], "worst", late[len(late)-1])
 			return
 		default:
 		}
