@@ -225,7 +225,7 @@ func (b *layoutBuilder) structure(id TypeID, t *Type, l *Layout, depth int) erro
 		}
 	}
 	l.Align, l.Comparable = 1, true
-	if isAlign64(t) {
+	if IsAlign64(t) {
 		l.Align = 8
 	}
 	first := len(b.offsets)
@@ -251,8 +251,8 @@ func (b *layoutBuilder) structure(id TypeID, t *Type, l *Layout, depth int) erro
 	return nil
 }
 
-// isAlign64 recognises the types by which the library asks gc for an alignment of 8 bytes.
-func isAlign64(t *Type) bool {
+// IsAlign64 recognises the types by which the library asks gc for an alignment of 8 bytes.
+func IsAlign64(t *Type) bool {
 	return t.Named && t.Name == "atomic.align64" && (t.PkgPath == "sync/atomic" || t.PkgPath == "internal/runtime/atomic")
 }
 

@@ -1,6 +1,9 @@
 package bytecode
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // verifyTypes checks all types and returns their layouts.
 func verifyTypes(m *Module) ([]Layout, error) {
@@ -28,7 +31,8 @@ func verifyTypes(m *Module) ([]Layout, error) {
 
 // nameType adds the type's name to an error about it.
 func nameType(m *Module, err error) error {
-	if e, ok := err.(*VerifyError); ok && int64(e.Type) < int64(len(m.Types)) {
+	var e *VerifyError
+	if errors.As(err, &e) && int64(e.Type) < int64(len(m.Types)) {
 		e.Name = m.Types[e.Type].Name
 	}
 	return err

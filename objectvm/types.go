@@ -276,6 +276,9 @@ func (l *layouter) structure(t *TypeInfo, src *bytecode.Type) error {
 	if err := t.setStruct(&l.words); err != nil {
 		return err
 	}
+	if bytecode.IsAlign64(src) {
+		t.Align = 8
+	}
 	for i := range src.Fields {
 		if got := src.Fields[i].Offset; got != t.Fields[i].Offset {
 			return fmt.Errorf("%w %d (%s): field %s at %d, by the ABI at %d", ErrBadType, t.ID, src.Name, src.Fields[i].Name, got, t.Fields[i].Offset)
