@@ -189,6 +189,12 @@ func (vm *VM) frameAt(fn bytecode.FuncID, pc Addr, ret bool) frameInfo {
 	return frameInfo{PC: pc, Func: fn, Name: f.Name, File: name, Line: int(line), Entry: vm.code.entry(fn), Wrapper: f.Flags&bytecode.FuncWrapper != 0, Faulting: !ret}
 }
 
+// hidden says whether tracebacks leave a function out: Go shows none of the runtime's own but its exported ones.
+func hidden(name string) bool {
+	rest, ok := strings.CutPrefix(name, "runtime.")
+	return ok && (rest == "" || rest[0] < 'A' || rest[0] > 'Z')
+}
+
 // tracebackText is a goroutine's traceback in the form of Go's runtime.
 func (vm *VM) tracebackText(g GID) []byte {
 	var b strings.Builder
@@ -208,7 +214,7 @@ func (vm *VM) tracebackText(g GID) []byte {
 		if n == 50 && len(frames) > 100 {
 			fmt.Fprintf(&b, "...%d frames elided...\n", len(frames)-100)
 		}
-		if n >= 50 && n < len(frames)-50 || f.Wrapper || strings.HasPrefix(f.Name, "runtime.vm") {
+		if n >= 50 && n < len(frames)-50 || f.Wrapper || hidden(f.Name) {
 			continue
 		}
 		fmt.Fprintf(&b, "%s(...)\n\t%s:%d +%#x\n", f.Name, f.File, f.Line, uint64(f.PC-f.Entry))

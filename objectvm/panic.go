@@ -214,7 +214,7 @@ func (vm *VM) recovered(p uint64) Outcome {
 	vm.saveRegs()
 	goexit := false
 	it := vm.frameIter(g)
-	for it.next() && it.fp != target {
+	for it.next() {
 		if it.panic != 0 { // an older panic's deferred call is unwound: that panic is over
 			old := gGet(g, gPanic)
 			if old != it.panic {
@@ -223,6 +223,9 @@ func (vm *VM) recovered(p uint64) Outcome {
 			goexit = goexit || poolGet(old, panicFlags)&panicGoexit != 0
 			vm.gSet(g, gPanic, poolGet(old, poolNext))
 			vm.freeRecord(old)
+		}
+		if it.fp == target {
+			break
 		}
 	}
 	if it.fp != target || it.fn == 0 {
