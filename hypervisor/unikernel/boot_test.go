@@ -298,7 +298,7 @@ func TestBusy(t *testing.T) {
 	t.Log(r.out)
 	median, err := time.ParseDuration(strings.Fields(r.out)[1])
 	require.NoError(t, err)
-	require.Less(t, median, 5*time.Millisecond) // 1 ms on an idle machine
+	require.Less(t, median, 25*time.Millisecond) // below 1 ms on an idle machine
 }
 
 func TestStop(t *testing.T) {
