@@ -154,7 +154,7 @@ func (vm *VM) opSelect(in *instr) Outcome {
 		d := raw[i+1]
 		c := selectCase{c: Addr(raw[i]), send: d>>32 == 1, slots: int(d >> 16 & 0xffff)}
 		slot := int(d & 0xffff)
-		if slot < bytecode.FrameArgs || slot+c.slots > frame || d>>33 > 1 {
+		if c.slots > 0 && (slot < bytecode.FrameArgs || slot+c.slots > frame) || d>>33 > 1 {
 			return vm.nilTrap()
 		}
 		c.place = place{mode: waitRecvCase, addr: vm.slotAddr(slot), slot: slot}
