@@ -9,9 +9,6 @@ func (g *moduleGen) function(f *Func, instrs int) {
 		row := &Table[1+g.rand.IntN(len(Table)-1)]
 		c.emit(Op(row.Num), row)
 	}
-	for len(f.Code) > 0 && f.Code[len(f.Code)-1]&0xff == uint64(OpRUNDEFERS) {
-		break
-	}
 	switch f.Results {
 	case 0:
 		c.word(Word(OpRET, 0, 0, 0, 0))
@@ -69,37 +66,12 @@ func (c *codeGen) emit(op Op, row *OpInfo) {
 		n = uint8(c.rand.IntN(int(m) + 1))
 	}
 	ext := c.extension(op, row, n)
-	switch op {
-	case OpDIVI, OpREMI:
-		x[2] = 1 + x[2]%1000
-	case OpINCJLTB, OpADDJLTB:
-		x[0], x[1], ext = 10, 11, 12
-	case OpFCOPY:
-		x[2] %= 100
-	case OpFLDX:
-		if n == 1 {
-			ext = FIdx(2, 7)
-		}
-	case OpTRAP:
-		x[0] %= numTraps
-		if c.rand.IntN(2) == 0 {
-			x[1] = 0
-		}
-	case OpRET:
-		if f.Results != 0 {
-			return
-		}
-	case OpRET1:
-		if f.Results != 1 {
-			return
-		}
-	case OpRETN:
-		x[2] = f.Results
-	case OpSELECT:
-		x[2] = uint16(c.rand.IntN(8))
-	case OpRUNDEFERS:
+	if op == OpRUNDEFERS {
 		c.word(Word(op, 0, 0, 0, f.Frame), 0)
 		c.word(WordRel32(OpJMPB, -2))
+		return
+	}
+	if !c.special(op, n, &x, &ext) {
 		return
 	}
 	if row.Flags&FlagBranch != 0 {
@@ -110,6 +82,40 @@ func (c *codeGen) emit(op Op, row *OpInfo) {
 	} else {
 		c.word(Word(op, n, x[0], x[1], x[2]), ext)
 	}
+}
+
+// special makes the operands valid where the table's columns don't; it says whether the function may have the instruction.
+func (c *codeGen) special(op Op, n uint8, x *[3]uint16, ext *uint64) bool {
+	switch op {
+	case OpDIVI, OpREMI:
+		x[2] = 1 + x[2]%1000
+	case OpINCJLTB, OpADDJLTB:
+		x[0], x[1], *ext = 10, 11, 12
+	case OpFCOPY:
+		x[2] %= 100
+	case OpFLDX:
+		if n == 1 {
+			*ext = FIdx(2, 7)
+		}
+	case OpTRAP:
+		x[0] %= numTraps
+		if c.rand.IntN(2) == 0 {
+			x[1] = 0
+		}
+	case OpRET:
+		if c.f.Results != 0 {
+			return false
+		}
+	case OpRET1:
+		if c.f.Results != 1 {
+			return false
+		}
+	case OpRETN:
+		x[2] = c.f.Results
+	case OpSELECT:
+		x[2] = uint16(c.rand.IntN(8))
+	}
+	return true
 }
 
 func (c *codeGen) extension(op Op, row *OpInfo, n uint8) uint64 {
