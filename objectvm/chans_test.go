@@ -264,3 +264,44 @@ loop:
 }
 `, 9)
 }
+
+// TestForgottenChannel: a goroutine waits on a channel that nothing else knows; its address must not be used for another.
+func TestForgottenChannel(t *testing.T) {
+	everyway(t, chanHeader+`
+func start frame=24 args=0 results=0 {
+	maps auto
+	LDI r10, 0
+loop:
+	LDFN r7, stuck
+	GO r7
+	LDFN r7, sender
+	LDI r4, 0
+	MKCHAN r5, r4, "chan int"
+	LDG r6, ch
+	ST64 r5, r6, 0
+	GO r7
+	LD64 r5, r6, 0
+	RECV r8, r5, "chan int"
+	ADD r10, r10, r8
+	JLTIB r10, 50, loop
+	NATIVE r4, r10, vm.exit
+	RET
+}
+func stuck frame=12 args=0 results=0 {
+	maps auto
+	LDI r4, 0
+	MKCHAN r5, r4, "chan int"
+	point 5
+	RECV r8, r5, "chan int"
+	RET
+}
+func sender frame=12 args=0 results=0 {
+	maps auto
+	LDI r4, 10
+	LDG r6, ch
+	LD64 r5, r6, 0
+	SEND r5, r4, "chan int"
+	RET
+}
+`, 50)
+}

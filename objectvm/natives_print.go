@@ -22,6 +22,8 @@ const (
 	printNewline
 	printSlice
 	printIface
+	printFloat32
+	printComplex64
 )
 
 // nativePrint writes one part of a print statement to standard error, in the form of gc's print.
@@ -37,9 +39,9 @@ func nativePrint(vm *VM, args, _ []uint64) Outcome {
 	case printUint:
 		out = strconv.AppendUint(out, x, 10)
 	case printFloat:
-		out = appendFloat(out, fl(x))
+		out = appendFloat(out, fl(x), 64)
 	case printComplex:
-		out = append(appendFloat(append(appendFloat(append(out, '('), fl(x)), ""...), fl(y)), 'i', ')')
+		out = appendComplex(out, fl(x), fl(y), 64)
 	case printString:
 		s, ok := vm.memBytes(x, y)
 		if !ok {
@@ -54,6 +56,10 @@ func nativePrint(vm *VM, args, _ []uint64) Outcome {
 		out = append(out, '\n')
 	case printSlice:
 		out = appendHex(append(strconv.AppendUint(append(out, '['), y, 10), ']'), x)
+	case printFloat32: // the value as a float64
+		out = appendFloat(out, fl(x), 32)
+	case printComplex64:
+		out = appendComplex(out, fl(x), fl(y), 32)
 	case printIface:
 		out = append(appendHex(append(appendHex(append(out, '('), x), ','), y), ')')
 	}
@@ -62,30 +68,19 @@ func nativePrint(vm *VM, args, _ []uint64) Outcome {
 
 func appendHex(out []byte, x uint64) []byte { return strconv.AppendUint(append(out, "0x"...), x, 16) }
 
-// appendFloat writes a float as print does: sign, one digit, six decimals, exponent of three digits.
-func appendFloat(out []byte, f float64) []byte {
-	switch {
-	case f != f:
-		return append(out, "NaN"...)
-	case math.IsInf(f, 1):
-		return append(out, "+Inf"...)
-	case math.IsInf(f, -1):
-		return append(out, "-Inf"...)
+// appendFloat writes a float as gc's print does (since go1.26: the shortest form); bits is 32 or 64.
+func appendFloat(out []byte, f float64, bits int) []byte {
+	return strconv.AppendFloat(out, f, 'g', -1, bits)
+}
+
+func appendComplex(out []byte, re, im float64, bits int) []byte {
+	out = appendFloat(append(out, '('), re, bits)
+	at := len(out)
+	out = appendFloat(out, im, bits)
+	if c := out[at]; c != '+' && c != '-' {
+		out = append(out[:at], append([]byte{'+'}, out[at:]...)...)
 	}
-	if !math.Signbit(f) {
-		out = append(out, '+')
-	}
-	out = strconv.AppendFloat(out, f, 'e', 6, 64)
-	// strconv writes at least two digits of exponent, print three.
-	for i := len(out) - 1; i > 0; i-- {
-		if c := out[i]; c == '+' || c == '-' {
-			if len(out)-i == 3 {
-				out = append(out[:i+1], append([]byte{'0'}, out[i+1:]...)...)
-			}
-			return out
-		}
-	}
-	return out
+	return append(out, 'i', ')')
 }
 
 // gwWritten counts, in the goroutine's record, the bytes of a write under way that the ring has taken.

@@ -147,6 +147,9 @@ func nativeMemStats(vm *VM, args, _ []uint64) Outcome {
 // markRuntime reports what the runtime's records keep alive.
 func (vm *VM) markRuntime(mark func(Addr)) {
 	vm.markPending(mark)
+	for k := range vm.rt.queues { // who waits keeps the channel's address from being used again
+		mark(k.addr)
+	}
 	vm.markTimers(mark)
 }
 
