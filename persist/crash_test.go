@@ -76,7 +76,7 @@ func TestCrashStore(t *testing.T) {
 	}{
 		{"tiny commits", 512 << 10, 4, 60, 2, 4},
 		{"cleaning", 768 << 10, 4, 50, 8, 14},
-		{"wide", 2 << 20, 8, 20, 30, 40},
+		{"wide", 5 << 18, 8, 20, 30, 40},
 	} {
 		t.Run(cfg.name, func(t *testing.T) {
 			h, d := newHistory(), sim.New(cfg.size)
