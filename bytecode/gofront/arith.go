@@ -291,7 +291,11 @@ func (l *lowerer) equal(d opd, t types.Type, a, b opd) {
 	case r.kind == kIface && isEmptyIface(t):
 		l.native("vm.efaceeq", d, 1, a, 2, b, 2)
 	case r.kind == kIface:
-		l.native("vm.ifaceeq", d, 1, a, 2, b, 2)
+		// By type, not by itab: interface types with the same methods have itabs of their own.
+		x, y := l.ptrTmp(), l.ptrTmp()
+		l.op3(bytecode.OpIFTYPE, x, a, opd{})
+		l.op3(bytecode.OpIFTYPE, y, b, opd{})
+		l.native("vm.efaceeq", d, 1, x, 1, a.word(1), 1, y, 1, b.word(1), 1)
 	case r.kind == kC128:
 		u := l.tmp()
 		l.op3(bytecode.OpFEQ, u, a, b)

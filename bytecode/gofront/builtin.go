@@ -31,8 +31,11 @@ func (l *lowerer) builtin(x *ssa.Call, name string, c *ssa.CallCommon) {
 	case "delete":
 		l.emit(ins{op: m(bytecode.OpMAPDEL), a: arg(0), b: arg(1), wb: l.width(c.Args[1]), ext: uint64(l.c.typeID(c.Args[0].Type()))})
 	case "panic":
-		l.emit(ins{op: m(bytecode.OpPANIC), a: arg(0)})
+		l.panicWith(c.Args[0])
 	case "recover":
+		if x == nil { // recover itself is deferred: no deferred function calls it
+			return
+		}
 		d := res()
 		if d.v == 0 {
 			d = l.tmpOf(&rep{words: 2, ptr: bits2})

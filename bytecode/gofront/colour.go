@@ -222,7 +222,7 @@ func (a *allocator) fitsPin(d, s vreg) bool {
 func (a *allocator) colour() {
 	f := a.f
 	a.slot = make([]int32, len(f.vregs))
-	occ := make([][]seg, bytecode.FrameArgs+f.args, 64)
+	occ := make([][]seg, bytecode.FrameArgs+f.args)
 	var order []vreg
 	for v := 1; v < len(f.vregs); v++ {
 		a.slot[v] = -1

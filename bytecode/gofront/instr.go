@@ -92,7 +92,7 @@ func (l *lowerer) control(in ssa.Instruction) {
 	case *ssa.RunDefers:
 		l.runDefers()
 	case *ssa.Panic:
-		l.emit(ins{op: m(bytecode.OpPANIC), a: l.use(x.X)})
+		l.panicWith(x.X)
 	case *ssa.Return:
 		l.ret(x)
 	case *ssa.Jump:
@@ -345,4 +345,21 @@ func wholeTuple(vs []ssa.Value) (ssa.Value, bool) {
 		return nil, false
 	}
 	return t, true
+}
+
+// trapPanicNil is the trap code of panic(nil), which only package runtime and the front end know.
+const trapPanicNil = bytecode.TrapUnreachable + 1
+
+func (l *lowerer) panicWith(v ssa.Value) {
+	o := l.use(v)
+	if _, ok := v.(*ssa.MakeInterface); !ok {
+		isNil, blk, pos := l.f.newLabel(), l.blk, l.pos
+		l.branch(bytecode.OpJEQI, o, imm(0), isNil)
+		l.cold = append(l.cold, func() {
+			l.blk, l.pos = blk, pos
+			l.label(isNil)
+			l.trap(trapPanicNil)
+		})
+	}
+	l.emit(ins{op: m(bytecode.OpPANIC), a: o})
 }

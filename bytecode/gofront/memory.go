@@ -264,7 +264,7 @@ func (l *lowerer) frameIdx(op bytecode.Op, n uint8, val opd, a addr) {
 }
 
 func signFlag(r *rep) uint8 {
-	if r.kind.signed() {
+	if r.kind.signed() && r.size < 8 {
 		return 1
 	}
 	return 0

@@ -1,0 +1,95 @@
+package gofront_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"phantomvm/bytecode"
+	"phantomvm/bytecode/gofront"
+)
+
+// TestGoroot runs the programs of the Go distribution's own tests that match the
+// pattern GOFRONT_GOROOT ("*" for all): those of kind "// run" without arguments
+// have to exit with 0 and print what their .out file says.
+func TestGoroot(t *testing.T) {
+	pattern := os.Getenv("GOFRONT_GOROOT")
+	if pattern == "" {
+		t.Skip("GOFRONT_GOROOT is not set")
+	}
+	root := filepath.Join(runtime.GOROOT(), "test")
+	var files []string
+	for _, p := range strings.Fields(pattern) {
+		fs, _ := filepath.Glob(filepath.Join(root, p+".go"))
+		files = append(files, fs...)
+	}
+	pass, fail := 0, 0
+	for _, f := range files {
+		if !isRun(f) {
+			continue
+		}
+		name, _ := filepath.Rel(root, f)
+		if msg := runGoroot(f); msg != "" {
+			fail++
+			fmt.Printf("FAIL %s: %s\n", name, msg)
+		} else {
+			pass++
+		}
+	}
+	fmt.Printf("%d passed, %d failed\n", pass, fail)
+}
+
+func isRun(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	s := bufio.NewScanner(f)
+	for s.Scan() && strings.HasPrefix(s.Text(), "//") {
+		if strings.TrimSpace(s.Text()) == "// run" {
+			return true
+		}
+	}
+	return false
+}
+
+func first(s string, n int) string {
+	s = strings.TrimSpace(s)
+	if len(s) > n {
+		s = s[:n]
+	}
+	return strings.ReplaceAll(s, "\n", " | ")
+}
+
+func runGoroot(file string) (msg string) {
+	defer func() {
+		if e := recover(); e != nil {
+			msg = fmt.Sprintf("host panic: %v %s", e, first(string(debug.Stack()), 1500))
+		}
+	}()
+	m, err := gofront.Compile(gofront.Config{Patterns: []string{file}})
+	if err != nil {
+		return "compile: " + first(err.Error(), 300)
+	}
+	if err := bytecode.Verify(m); err != nil {
+		return "verify: " + first(err.Error(), 300)
+	}
+	r, err := runVM(m, 20*time.Second)
+	if err != nil {
+		return "run: " + first(err.Error(), 300)
+	}
+	if r.code != 0 {
+		return fmt.Sprintf("exit %d: %s %s", r.code, first(r.stdout, 200), first(r.stderr, 300))
+	}
+	if want, err := os.ReadFile(strings.TrimSuffix(file, ".go") + ".out"); err == nil && string(want) != r.stdout+r.stderr {
+		return "output: " + first(r.stdout+r.stderr, 300)
+	}
+	return ""
+}
