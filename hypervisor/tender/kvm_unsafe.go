@@ -60,22 +60,32 @@ type vcpu struct {
 	finished atomic.Bool
 }
 
+// ioctl makes a call, again if a signal (the Go runtime's own, for example)
+// interrupts it.
 func ioctl(fd int, req, arg uintptr) (int, error) {
-	r, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), req, arg)
-	if e != 0 {
-		return 0, e
+	for {
+		r, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), req, arg)
+		if e == 0 {
+			return int(r), nil
+		}
+		if e != unix.EINTR {
+			return 0, e
+		}
 	}
-	return int(r), nil
 }
 
 // ioctlBytes passes a structure that was encoded into b, which stays alive and
 // does not move during the call: Syscall keeps its pointer arguments.
 func ioctlBytes(fd int, req uintptr, b []byte) error {
-	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), req, uintptr(unsafe.Pointer(unsafe.SliceData(b))))
-	if e != 0 {
-		return e
+	for {
+		_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), req, uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+		if e == 0 {
+			return nil
+		}
+		if e != unix.EINTR {
+			return e
+		}
 	}
-	return nil
 }
 
 func noKVM(what string, err error) error { return fmt.Errorf("%w: %s: %w", ErrNoKVM, what, err) }
@@ -99,6 +109,9 @@ func newMachine(memBytes uint64) (m *machine, err error) {
 		}
 	}()
 	kvm, err := unix.Open("/dev/kvm", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	for err == unix.EINTR {
+		kvm, err = unix.Open("/dev/kvm", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	}
 	if err != nil {
 		return m, noKVM("/dev/kvm", &os.PathError{Op: "open", Path: "/dev/kvm", Err: err})
 	}

