@@ -82,6 +82,7 @@ var brokenCode = []struct {
 	{RuleSlot, "map key outside", "MAPDEL r3, r19, M"},
 	{RuleSlot, "map iterator outside", "MAPITER r13, r3, M"},
 	{RuleSlot, "map next outside", "MAPNEXT r14, r3, M"},
+	{RuleSlot, "advanced map iterator outside", "MAPNEXT r3, r13, M"},
 	{RuleSlot, "string iterator outside", "STRNEXT r3, r18"},
 	{RuleSlot, "sent value outside", "SEND r3, r19, C"},
 	{RuleSlot, "received value and ok outside", "RECV.1 r18, r3, C"},
@@ -222,7 +223,7 @@ var brokenText = []struct {
 	{RuleTypeRef, "no such element", "type S slice elem=int", "type S slice elem=#99"},
 	{RuleTypeRef, "no element", "type S slice elem=int", "type S slice size=24 align=8"},
 	{RuleTypeRef, "no such parameter", "type F func", "type F func size=8 align=8 in=(#99)"},
-	{RuleTypeRef, "pointer to another type", "type int int", "type int int size=8 align=8 comparable ptrto=string"},
+	{RuleTypeRef, "pointer that is none", "type int int", "type int int size=8 align=8 comparable ptrto=string"},
 	{RuleTypeKind, "element of an int", "type int int", "type int int elem=string"},
 	{RuleTypeKind, "length of a slice", "type S slice elem=int", "type S slice elem=int len=2"},
 	{RuleTypeKind, "channel without direction", "type C chan elem=string dir=3", "type C chan elem=string"},
@@ -246,6 +247,7 @@ var brokenText = []struct {
 	{RuleFrame, "too many results", "args=2 results=3", "args=2 results=600"},
 	{RuleFallOff, "no code", "\tpoint\n\tRET\n", ""},
 	{RuleFallOff, "no end", "\tpoint\n\tRET\n", "\tpoint\n\tNOP\n"},
+	{RuleRunDefers, "nothing behind its loop", "\tpoint\n\tRET\n", "\tmaps auto\n\tRUNDEFERS\n\tJMPB -2\n"},
 	{RuleFallOff, "no extension word", "\tpoint\n\tRET\n", "\tpoint\n\tword 8\n"},
 	{RuleFallOff, "conditional end", "\tpoint\n\tRET\n", "\tpoint\n\tx: JTB r3, x\n"},
 	{RuleTypeRef, "function's type", "func meth frame=4", "func meth type=int frame=4"},
@@ -299,6 +301,14 @@ var brokenModule = []struct {
 	name   string
 	change func(m *Module)
 }{
+	{RuleTypeRef, "pointer to another type", func(m *Module) {
+		m.Types = append(m.Types, Type{Kind: Pointer, Elem: 2, Size: 8, Align: 8, Comparable: true})
+		m.Types[1].PtrTo = TypeID(len(m.Types) - 1)
+	}},
+	{RuleGlobal, "overlap by a byte", func(m *Module) {
+		m.Types = append(m.Types, Type{Kind: Bool, Size: 1, Align: 1, Comparable: true})
+		m.Globals = append(m.Globals, Global{Name: "h", Type: TypeID(len(m.Types) - 1), Offset: 7})
+	}},
 	{RuleTypeRef, "no such field type", func(m *Module) { m.Types[typeCalled(m, "T")].Fields[0].Type = 99 }},
 	{RuleTypeKind, "kind 0", func(m *Module) { m.Types[1].Kind = Invalid }},
 	{RuleTypeKind, "kind 200", func(m *Module) { m.Types[1].Kind = 200 }},
