@@ -91,14 +91,25 @@ func (s *Store) writeGroup(epoch Epoch, meta []byte, src pageSource) (root, erro
 	if err := s.w.drain(); err != nil {
 		return root{}, err
 	}
+	return r, s.putRoot(&r)
+}
+
+// putRoot writes the root and flushes (steps 6 and 7).
+func (s *Store) putRoot(r *root) error {
 	off := blockOffset(rootSlots[1-s.slot])
+	if d, ok := s.dev.(DurableWriter); ok {
+		if err := d.WriteDurable([][]byte{r.encode()}, off); err != nil {
+			return ioError("write root and flush", off, err)
+		}
+		return nil
+	}
 	if _, err := s.dev.WriteAt(r.encode(), off); err != nil {
-		return root{}, ioError("write root", off, err)
+		return ioError("write root", off, err)
 	}
 	if err := s.dev.Flush(); err != nil {
-		return root{}, ioError("flush", 0, err)
+		return ioError("flush after root", off, err)
 	}
-	return r, nil
+	return nil
 }
 
 func (s *Store) putPages(src pageSource) error {

@@ -37,6 +37,12 @@ type GatherWriter interface {
 	WriteGather(bufs [][]byte, off int64) error
 }
 
+// DurableWriter is implemented by devices that write and then flush with one
+// wait. The flush covers every write that has returned before, too.
+type DurableWriter interface {
+	WriteDurable(bufs [][]byte, off int64) error
+}
+
 // Preparer is implemented by devices for which a first write to a place is
 // dearer than an overwrite (a sparse file that has to allocate). Prepare makes
 // n bytes at off cheap to overwrite; it is called off the hot path, and what

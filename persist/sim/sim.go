@@ -157,8 +157,8 @@ func (d *Disk) Image() []byte {
 	return append([]byte(nil), d.data...)
 }
 
-// Gathering is a Disk that implements persist.GatherWriter too. Each buffer is
-// recorded as a write of its own.
+// Gathering is a Disk that implements persist.GatherWriter and
+// persist.DurableWriter too. Each buffer is recorded as a write of its own.
 type Gathering struct{ *Disk }
 
 // WriteGather implements persist.GatherWriter.
@@ -170,6 +170,14 @@ func (g Gathering) WriteGather(bufs [][]byte, off int64) error {
 		off += int64(len(b))
 	}
 	return nil
+}
+
+// WriteDurable implements persist.DurableWriter.
+func (g Gathering) WriteDurable(bufs [][]byte, off int64) error {
+	if err := g.WriteGather(bufs, off); err != nil {
+		return err
+	}
+	return g.Flush()
 }
 
 // Replay walks the recorded operations of a disk, in steps of one.
