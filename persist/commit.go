@@ -61,6 +61,7 @@ func (s *Store) commit(epoch Epoch, meta []byte, src pageSource) error {
 	s.root = r
 	s.nextEpoch = epoch + 1
 	s.stats.Commits++
+	s.checkOwners()
 	return nil
 }
 

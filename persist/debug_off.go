@@ -3,3 +3,5 @@
 package persist
 
 func (c *Checkpointer) checkBarrier() {}
+
+func (s *Store) checkOwners() {}

@@ -41,6 +41,6 @@
 // # Reading the source
 //
 // format.go (encoding), pagemap.go (radix tree), segment.go (log space),
-// commit.go (one write group), recover.go (finding the root), checkpointer.go
+// commit.go (one write group), recover.go and load.go (finding and proving the root), checkpointer.go
 // (write barrier and flip), stage.go (the background half), fsck.go.
 package persist

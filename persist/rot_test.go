@@ -161,8 +161,11 @@ func TestOpenRefusals(t *testing.T) {
 	s, _ = commitOrRevive(t, rng, h, d, s, st, 30, 20)
 	require.NoError(t, s.Close())
 	img := d.Image()
+	rec, err := persist.Inspect(readOnly{sim.FromImage(bytes.Clone(img))})
+	require.NoError(t, err)
+	require.Equal(t, persist.Epoch(2), rec.Epoch)
 
-	_, _, err := persist.Open(sim.New(1 << 20))
+	_, _, err = persist.Open(sim.New(1 << 20))
 	require.ErrorIs(t, err, persist.ErrNotFormatted)
 	_, _, err = persist.Open(sim.New(4096))
 	require.ErrorIs(t, err, persist.ErrNotFormatted)
