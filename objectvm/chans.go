@@ -153,6 +153,9 @@ func (vm *VM) handOver(n uint32, elem *TypeInfo, src Addr) Outcome {
 	if vm.types[uint32(typ)] != elem { // two types on one channel: forged
 		return vm.nilTrap()
 	}
+	if m := mode & 0xff; m != waitRecvMem && !vm.waiterFrame(g, value, elem.Slots) {
+		return vm.throw("waiting goroutine damaged")
+	}
 	switch mode & 0xff {
 	case waitRecvSlot:
 		loadSlots(elem, src, vm.openSlots(g, int(value), elem.Slots))
@@ -288,6 +291,9 @@ func (vm *VM) sentValue(n uint32, elem *TypeInfo) (Addr, Outcome) {
 	}
 	p := place{mode: ld64(a+wrMode) & 0xff, addr: ldAddr(a + wrValue)}
 	if p.mode == waitSendSlot {
+		if !vm.waiterFrame(GID(ld64(a+wrG)), uint64(p.addr), elem.Slots) {
+			return 0, vm.throw("waiting goroutine damaged")
+		}
 		return vm.slotAddrOf(GID(ld64(a+wrG)), int(p.addr)), Done
 	}
 	return vm.placeSource(&p, elem)

@@ -1,6 +1,7 @@
 package objectvm
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -304,4 +305,70 @@ func sender frame=12 args=0 results=0 {
 	RET
 }
 `, 50)
+}
+
+// TestForgedChannels gives the channel operations objects full of random words.
+func TestForgedChannels(t *testing.T) {
+	ct := reflect.TypeFor[chan [3]int64]()
+	r := newTypedRig(t, ct)
+	rnd := testSeed(t)
+	elem := r.typ(ct).Elem
+	for range 20000 {
+		r.enter()
+		c, ok := r.vm.chanMake(elem, uint64(rnd.IntN(5)))
+		require.True(t, ok)
+		st64(c+Addr(rnd.IntN(chanObjSize/8))*8, forgedWord(rnd))
+		st64(c+Addr(rnd.IntN(chanObjSize/8))*8, forgedWord(rnd))
+		val, res := r.scratch(elem.Size), make([]uint64, 2)
+		nativeChanSend(r.vm, []uint64{uint64(c), uint64(val), uint64(rnd.IntN(2))}, res)
+		r.enter()
+		nativeChanRecv(r.vm, []uint64{uint64(c), uint64(val), uint64(rnd.IntN(2))}, res)
+		r.enter()
+		if rnd.IntN(4) == 0 {
+			r.vm.chanClose(c)
+		}
+		if r.vm.gcWanted || hget(hdrState) != stateRunning {
+			r.restart()
+			elem = r.typ(ct).Elem
+		}
+	}
+}
+
+// TestDamagedRecords flips words of the records in META while goroutines wait and timers run: attaching must fail or give a VM
+// that runs on without harm to the host.
+func TestDamagedRecords(t *testing.T) {
+	module := assemble(t, replace(sumSource, "SIZE", "0"))
+	rnd := testSeed(t)
+	refused := 0
+	for range 300 {
+		r := newRig(t, module, Config{Seed: 3})
+		for range 1 + rnd.IntN(40) {
+			r.vm.RunSlice(1)
+		}
+		r.barrier.freeze()
+		r.vm.Close()
+		bases := [...]Addr{metaNatives, rtWaits, rtTimers, rtHeap}
+		for range 1 + rnd.IntN(3) {
+			a := bases[rnd.IntN(len(bases))] + Addr(rnd.IntN(40))*8
+			st64(a, ld64(a)^1<<rnd.IntN(64))
+			if rnd.IntN(2) == 0 {
+				st64(a, forgedWord(rnd))
+			}
+		}
+		vm, err := Attach(r.arena, r.cfg)
+		if err != nil {
+			require.ErrorIs(t, err, ErrBadRecord)
+			refused++
+		} else {
+			r.vm = vm
+			for range 200 {
+				if st := vm.RunSlice(10); st.Kind != Running {
+					break
+				}
+			}
+			vm.Close()
+		}
+		require.NoError(t, r.arena.Unmap())
+	}
+	require.NotZero(t, refused)
 }

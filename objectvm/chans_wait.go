@@ -76,31 +76,73 @@ func wrAddr(n uint32) Addr { return rtWaits + Addr(n)*wrSize }
 
 func isSend(mode uint64) bool { return mode == waitSendSlot || mode == waitSendMem }
 
-// attachWaits rebuilds the queues from the records.
+// attachWaits checks the records and rebuilds the queues from their links.
 func (vm *VM) attachWaits() error {
 	vm.rt.queues = map[waitKey]waitQueue{}
 	top := ld64(rtWaitTop)
-	if top > maxWaits {
+	if top >= maxWaits {
 		return fmt.Errorf("%w: %d waiters", ErrBadRecord, top)
 	}
 	for n := uint32(1); uint64(n) <= top; n++ {
-		a := wrAddr(n)
-		if ld64(a+wrG) == 0 {
+		if ld64(wrAddr(n)+wrG) == 0 {
 			continue
 		}
-		k := waitKey{ldAddr(a + wrKey), isSend(ld64(a+wrMode) & 0xff)}
-		q := vm.rt.queues[k]
-		if links := ld64(a + wrLinks); uint32(links) == 0 || links>>32 == 0 {
-			if uint32(links) == 0 {
-				q.first = n
-			}
-			if links>>32 == 0 {
-				q.last = n
-			}
-			vm.rt.queues[k] = q
+		if err := vm.attachWait(n, uint32(top)); err != nil {
+			return err
+		}
+	}
+	free := uint64(0)
+	for n := ld64(rtWaitFree); n != 0; n = ld64(wrAddr(uint32(n)) + 8) {
+		if free++; n > top || free > top || ld64(wrAddr(uint32(n))+wrG) != 0 {
+			return fmt.Errorf("%w: free waiter %d", ErrBadRecord, n)
+		}
+	}
+	return vm.checkPending()
+}
+
+func (vm *VM) attachWait(n, top uint32) error {
+	a := wrAddr(n)
+	g, mode := ld64(a+wrG), ld64(a+wrMode)&0xff
+	prev, next, ofG := ld32(a+wrLinks), ld32(a+wrLinks+4), ld64(a+wrNextOfG)
+	bad := g > hget(hdrGHigh) || mode == 0 || mode > waitSema || prev > top || next > top || ofG > uint64(top)
+	bad = bad || uint64(ld32(a+wrType)) >= uint64(len(vm.types)) || mode != waitSema && ld32(a+wrType) == 0
+	bad = bad || prev != 0 && ld32(wrAddr(prev)+wrLinks+4) != n || next != 0 && ld32(wrAddr(next)+wrLinks) != n
+	if bad {
+		return fmt.Errorf("%w: waiter %d", ErrBadRecord, n)
+	}
+	k := waitKey{ldAddr(a + wrKey), isSend(mode)}
+	q := vm.rt.queues[k]
+	if prev == 0 {
+		q.first = n
+	}
+	if next == 0 {
+		q.last = n
+	}
+	if prev == 0 || next == 0 {
+		vm.rt.queues[k] = q
+	}
+	return nil
+}
+
+// checkPending checks the list of goroutines with a value handed over.
+func (vm *VM) checkPending() error {
+	seen := uint64(0)
+	for g := ld64(rtPending); g != 0; g = vm.gWait(GID(g), gwPendNext) {
+		if seen++; g > hget(hdrGHigh) || seen > hget(hdrGHigh) || vm.gWait(GID(g), gwPendPrev) > hget(hdrGHigh) {
+			return fmt.Errorf("%w: pending select of goroutine record %d", ErrBadRecord, g)
 		}
 	}
 	return nil
+}
+
+// waiterFrame checks, before a value is stored into or taken from a parked goroutine's frame, that the goroutine is
+// sound and that n slots from slot on lie in the frame.
+func (vm *VM) waiterFrame(g GID, slot uint64, n int) bool {
+	if vm.checkG(g) != nil {
+		return false
+	}
+	f := vm.code.find(Addr(gGet(g, gPC)))
+	return n == 0 || slot >= bytecode.FrameArgs && slot+uint64(n) <= uint64(vm.mod.Funcs[f].Frame)
 }
 
 // slotAddrOf is the address of a slot of a parked goroutine's frame.
@@ -192,7 +234,7 @@ func setLink(vm *VM, n, to uint32, next bool) {
 // unlinkAll removes all records of goroutine g from their queues and frees them.
 func (vm *VM) unlinkAll(g GID) {
 	n := uint32(vm.gWait(g, gwWaits))
-	for n != 0 {
+	for n != 0 && uint64(n) <= ld64(rtWaitTop) && ld64(wrAddr(n)+wrG) == uint64(g) {
 		a := wrAddr(n)
 		next := uint32(ld64(a + wrNextOfG))
 		vm.unlink(n)
@@ -279,8 +321,11 @@ func (vm *VM) unpend(g GID) {
 // markPending reports the pointers in slots that no stack map names yet.
 func (vm *VM) markPending(mark func(Addr)) {
 	for g := GID(ld64(rtPending)); g != 0; g = GID(vm.gWait(g, gwPendNext)) {
-		slot := int(vm.gWait(g, gwPendSlot))
-		for i := range int(vm.gWait(g, gwPendLen)) {
+		slot, n := int(vm.gWait(g, gwPendSlot)), int(vm.gWait(g, gwPendLen))
+		if !vm.waiterFrame(g, uint64(slot), n) {
+			continue
+		}
+		for i := range n {
 			mark(ldAddr(vm.slotAddrOf(g, slot+i)))
 		}
 	}

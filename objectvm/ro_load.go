@@ -100,7 +100,7 @@ func (vm *VM) attachItabs() error {
 	for i := range n {
 		w := ld64(rtItabs + Addr(i)*8)
 		if _, err := r.addItab(bytecode.TypeID(uint32(w)), bytecode.TypeID(w>>32)); err != nil {
-			return fmt.Errorf("dynamic itab %d: %w", i, err)
+			return fmt.Errorf("%w: dynamic itab %d: %w", ErrBadRecord, i, err)
 		}
 	}
 	copy(bytesAt(ROBase+Addr(before), uint64(len(r.data)-before)), r.data[before:])

@@ -331,8 +331,12 @@ func needKeyUpdate(t *TypeInfo) bool {
 }
 
 func (r *roImage) writeUncommon(src *bytecode.Type, off uint64) {
-	if src.PkgPath != "" && src.Named {
-		r.put32(off, uint32(r.name(nameKey{name: src.PkgPath})))
+	pkg := src.PkgPath
+	if src.Kind == bytecode.UnsafePointer && src.Named && pkg == "" { // the one predeclared type with a package, for reflect
+		pkg = "unsafe"
+	}
+	if pkg != "" && src.Named {
+		r.put32(off, uint32(r.name(nameKey{name: pkg})))
 	}
 	ms := sortedMethods(src)
 	exported := 0

@@ -52,6 +52,14 @@ func (vm *VM) attachTimers() error {
 		}
 		if ld64(a+tmKind) == tmCall {
 			vm.rt.timerOf[ldAddr(a+tmKey)] = id
+		} else if ld64(a+tmKey) > hget(hdrGHigh) {
+			return fmt.Errorf("%w: timer %d", ErrBadRecord, id)
+		}
+	}
+	free := uint64(0)
+	for n := ld64(rtTimerFree); n != 0; n = ld64(tmAddr(uint32(n)) + tmWhen) {
+		if free++; n > top || free > top || ld64(tmAddr(uint32(n))+tmKind) != tmFree {
+			return fmt.Errorf("%w: free timer %d", ErrBadRecord, n)
 		}
 	}
 	return nil

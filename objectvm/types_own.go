@@ -13,7 +13,7 @@ type ownTypes struct {
 	mapObj  *TypeInfo
 	chanObj *TypeInfo
 
-	entries map[bytecode.TypeID]*entryType // by map type
+	entries []*entryType // by TypeID of the map type
 }
 
 // entryType is the layout of a map's entry: hash word, key, element.
@@ -40,7 +40,7 @@ func (o *ownTypes) add(types []*TypeInfo) []*TypeInfo {
 	o.word = put(&TypeInfo{Kind: bytecode.UnsafePointer, Size: 8, Align: 8, PtrBytes: 8, Mask: []uint64{1}, Regular: true, Equal: true}, "vm.word")
 	o.mapObj = put(record(mapObjSize, mapEntries, mapIndex), "vm.map")
 	o.chanObj = put(record(chanObjSize, chanBuf), "vm.chan")
-	o.entries = map[bytecode.TypeID]*entryType{}
+	o.entries = make([]*entryType, len(types))
 	for _, t := range types[1:] {
 		if t.Kind == bytecode.Map && t.Key.Equal {
 			e := o.entry(t)
