@@ -128,7 +128,7 @@ const (
 	QueueFlush QueueOp = 3
 )
 
-// QueueEntry: u32 op@0, u32 handle@4, u64 offset@8, u32 segments@16.
+// QueueEntry is a request: u32 op@0, u32 handle@4, u64 offset@8, u32 segments@16.
 // Segments are u64 guest address, u64 length.
 type QueueEntry struct {
 	Op       QueueOp

@@ -109,7 +109,7 @@ func newMachine(memBytes uint64) (m *machine, err error) {
 		}
 	}()
 	kvm, err := unix.Open("/dev/kvm", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	for err == unix.EINTR {
+	for errors.Is(err, unix.EINTR) {
 		kvm, err = unix.Open("/dev/kvm", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {

@@ -102,6 +102,13 @@ const (
 	selData3 = 0x2b
 )
 
+// What only the assembly uses.
+var (
+	_ = [...]func(){boot, trap, nestedTrap, dispatch}
+	_ = [...]*uintptr{&bootTSC, &startSP, &trapRIP, &inTrap, &trapAX, &syscallEntry, &gateFrom, &textHi}
+	_ = [...]any{&tscMult, &kernG, &bootTLS, &trapXMM, &trapFrame, &gdtr, &idtr, &gdt}
+)
+
 var active bool
 
 // Active tells whether the program runs as a unikernel.
