@@ -2,6 +2,7 @@ package bytecode
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"reflect"
@@ -127,6 +128,13 @@ func TestContainerFaults(t *testing.T) {
 		{"version 0", change(func(b []byte) []byte { b[8] = 0; return reseal(b) }), ErrMalformed},
 		{"unknown section", change(func(b []byte) []byte { b[64+16*8] = 99; return reseal(b) }), ErrMalformed},
 		{"many sections", change(func(b []byte) []byte { b[14] = 200; return reseal(b) }), ErrLimit},
+		{"bytes behind the sections", change(func(b []byte) []byte {
+			b = append(b, 0)
+			binary.LittleEndian.PutUint64(b[16:], uint64(len(b)))
+			return reseal(b)
+		}), ErrMalformed},
+		{"section beyond the file", change(func(b []byte) []byte { b[64+16*8+8] += 5; return reseal(b) }), ErrMalformed},
+		{"sections out of order", change(func(b []byte) []byte { b[64] = 3; return reseal(b) }), ErrMalformed},
 		{"huge", change(func(b []byte) []byte { b[21] = 200; return reseal(b) }), ErrLimit},
 	} {
 		if _, err := Decode(c.data); !errors.Is(err, c.want) {
@@ -175,6 +183,21 @@ func TestDecodeMutated(t *testing.T) {
 			_ = Verify(m)
 		}
 	})
+}
+
+// A bitmap has one form: a last byte of 0 is refused.
+func TestDecodeBitmapForm(t *testing.T) {
+	for _, c := range []struct {
+		bytes []byte
+		ok    bool
+	}{{[]byte{0}, true}, {[]byte{1, 8}, true}, {[]byte{2, 8, 0}, false}, {[]byte{1, 0}, false}, {[]byte{2, 8}, false}} {
+		d := &decoder{m: &Module{}, bits: make([]uint64, 4)}
+		r := &reader{data: c.bytes, section: "funcs"}
+		d.bitmap(r)
+		if r.end(); (r.err == nil) != c.ok {
+			t.Errorf("% x: %v", c.bytes, r.err)
+		}
+	}
 }
 
 // Lengths that nothing stands behind cost no memory.
