@@ -24,6 +24,9 @@ func (l *lowerer) block(b *ssa.BasicBlock) {
 			l.newValue(ph)
 			continue
 		}
+		if l.ownDefers && b != l.fn.Recover && i == resultLoads(b) {
+			l.runDefers()
+		}
 		if i == len(b.Instrs)-1 {
 			l.hoistsAt(b)
 		}

@@ -50,6 +50,10 @@ func (l *lowerer) builtin(x *ssa.Call, name string, c *ssa.CallCommon) {
 	case "ssa:wrapnilchk":
 		l.wrapNilCheck(x, c)
 	case "ssa:deferstack":
+		if x == nil {
+			l.fail("internal error: deferred ssa:deferstack")
+		}
+		l.ownDefers = !hasRunDefers(l.fn)
 		l.deferStack(res())
 	default:
 		l.unsafeBuiltin(x, name, c)
@@ -191,10 +195,10 @@ const (
 	printComplex
 	printString
 	printPointer
-	printHex
+	_ // a number in hexadecimal form
 	printSpace
 	printNewline
-	printSlice
+	_ // a slice without its capacity
 	printIface
 )
 
@@ -220,6 +224,12 @@ func (l *lowerer) printPart(kind int64, x, y opd) {
 	l.native("vm.print", opd{}, 0, l.number(kind), 1, x, 1, y, 1)
 }
 
+func (l *lowerer) printText(s string) {
+	t := l.tmpOf(&rep{words: 2, ptr: bits1})
+	l.stringInto(t, s)
+	l.printPart(printString, t, t.word(1))
+}
+
 func (l *lowerer) printValue(v ssa.Value) {
 	k := l.la.of(v.Type()).kind
 	o := l.use(v)
@@ -242,7 +252,12 @@ func (l *lowerer) printValue(v ssa.Value) {
 	case k == kString:
 		l.printPart(printString, o, o.word(1))
 	case k == kSlice:
-		l.native("vm.print", opd{}, 0, l.number(printSlice), 1, o, 2)
+		l.printText("[")
+		l.printPart(printInt, o.word(1), opd{})
+		l.printText("/")
+		l.printPart(printInt, o.word(2), opd{})
+		l.printText("]")
+		l.printPart(printPointer, o, opd{})
 	case k == kIface:
 		l.printPart(printIface, o, o.word(1))
 	default:

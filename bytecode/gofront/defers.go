@@ -1,7 +1,9 @@
 package gofront
 
 import (
+	"go/token"
 	"go/types"
+	"slices"
 
 	"golang.org/x/tools/go/ssa"
 
@@ -147,4 +149,72 @@ func lowerDeferRunner(c *linker) *mfunc {
 	l.runDefers()
 	l.emit(ins{op: m(bytecode.OpRET)})
 	return l.f
+}
+
+func hasRunDefers(fn *ssa.Function) bool {
+	for _, b := range fn.Blocks {
+		for _, in := range b.Instrs {
+			if _, ok := in.(*ssa.RunDefers); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// resultLoads is the index of the first of the loads of results that end a
+// returning block; deferred calls run before them. -1: the block does not return.
+func resultLoads(b *ssa.BasicBlock) int {
+	n := len(b.Instrs) - 1
+	ret, ok := b.Instrs[n].(*ssa.Return)
+	if !ok {
+		return -1
+	}
+	for n > 0 {
+		u, ok := b.Instrs[n-1].(*ssa.UnOp)
+		if !ok || u.Op != token.MUL || !slices.Contains(ret.Results, ssa.Value(u)) {
+			break
+		}
+		n--
+	}
+	return n
+}
+
+// ownRecover makes the recover point of a function with ownDefers: named
+// results are read again, others are zero.
+func (l *lowerer) ownRecover() {
+	if !l.ownDefers || l.fn.Recover != nil {
+		return
+	}
+	var ret *ssa.Return
+	for _, b := range l.order {
+		if r, ok := b.Instrs[len(b.Instrs)-1].(*ssa.Return); ok {
+			ret = r
+			break
+		}
+	}
+	l.f.recover = l.f.newLabel()
+	l.label(l.f.recover)
+	l.runDefers()
+	res := l.fn.Signature.Results()
+	d, off := l.tmpOf(l.la.of(res)), 0
+	if d.v != 0 {
+		l.emit(ins{op: pDef, a: d})
+	}
+	for i := range res.Len() {
+		t := res.At(i).Type()
+		var a *ssa.Alloc
+		if ret != nil {
+			if u, ok := ret.Results[i].(*ssa.UnOp); ok && u.Op == token.MUL {
+				a, _ = u.X.(*ssa.Alloc)
+			}
+		}
+		if a != nil {
+			l.load(d.word(off), l.addrOf(a), t)
+		} else {
+			l.zeroOf(d.word(off), t)
+		}
+		off += l.la.of(t).words
+	}
+	l.emit(ins{op: m(bytecode.OpRETN), a: d, wa: uint16(off), c: imm(int64(off))})
 }

@@ -93,3 +93,18 @@ func runGoroot(file string) (msg string) {
 	}
 	return ""
 }
+
+// TestRunFile runs the program GOFRONT_RUN in the VM and prints what it printed.
+func TestRunFile(t *testing.T) {
+	file := os.Getenv("GOFRONT_RUN")
+	if file == "" {
+		t.Skip("GOFRONT_RUN names no program")
+	}
+	m, err := gofront.Compile(gofront.Config{Patterns: strings.Fields(file)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	r, err := runVM(m, 100*time.Second)
+	fmt.Printf("--- stdout\n%s--- stderr\n%s--- code %d, error %v, %v\n", r.stdout, r.stderr, r.code, err, time.Since(start))
+}

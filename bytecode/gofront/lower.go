@@ -44,6 +44,9 @@ type lowerer struct {
 	ctx      vreg
 	limit    int64 // frame variables larger than this go to the heap
 	hoistsOf map[int][]hoistItem
+	// The function has a list of deferred calls that only bodies of range-over-func loops
+	// add to: go/ssa sees no defer in it and leaves RunDefers out.
+	ownDefers bool
 }
 
 // compileError is a construct that can't be compiled; raised by panic, caught per function.
@@ -82,6 +85,7 @@ func lowerFunc(c *linker, fn *ssa.Function, limit int64) *mfunc {
 		l.block(b)
 	}
 	l.flushCold()
+	l.ownRecover()
 	return l.f
 }
 
