@@ -20,13 +20,30 @@ type typedRig struct {
 	b *typeBuilder
 }
 
+const typedSource = `
+module main
+native vm.exit 1 0
+entry start
+trap onTrap
+func start frame=16 args=0 results=0 {
+	maps auto
+	LDI r8, 0
+	NATIVE r4, r8, vm.exit
+	RET
+}
+func onTrap frame=16 args=6 results=0 {
+	maps auto
+	RET
+}
+`
+
 func newTypedRig(t testing.TB, types ...reflect.Type) *typedRig {
 	t.Helper()
 	b := newTypeBuilder()
 	for _, rt := range types {
 		b.add(rt)
 	}
-	m, err := bytecode.Assemble("module main\nnative vm.exit 1 0\nentry start\nfunc start frame=16 args=0 results=0 {\n maps auto\n LDI r8, 0\n NATIVE r4, r8, vm.exit\n RET\n}\n")
+	m, err := bytecode.Assemble(typedSource)
 	require.NoError(t, err)
 	require.Len(t, b.m.Funcs, 1, "the types must have no methods")
 	m.Types = b.m.Types
@@ -297,6 +314,7 @@ func TestForgedMaps(t *testing.T) {
 			st64(m+Addr(rnd.IntN(mapObjSize/8))*8, forgedWord(rnd))
 		}
 		st64(it+Addr(rnd.IntN(8))*8, forgedWord(rnd))
+		r.enter()
 		res := make([]uint64, 2)
 		args := []uint64{uint64(ti.Addr), uint64(m), uint64(key), uint64(elem)}
 		nativeMapAccess(r.vm, args[:3], res)
