@@ -31,6 +31,7 @@ const (
 	vectorDivide      = 256 // 0 is taken
 	heapBatch         = 16  // pages that one fault maps in the heap
 	sparseBatch       = 4
+	streamBatch       = 64
 	largePageHeadroom = 8 // large pages while this many would stay free
 )
 
@@ -115,13 +116,43 @@ func pageFault(va, code uintptr) bool {
 			store(e, zeroPage|entryBits(r.prot)&^entryWrite)
 			return true
 		}
-		mapBatch(va, r, sparseBatch)
+		mapSparse(va, r)
 		return true
 	}
 	if !mapLarge(va, r) {
-		mapBatch(va, r, heapBatch)
+		lo := alignDown(va, heapBatch*smallPage)
+		mapRange(max(lo, r.lo), min(lo+heapBatch*smallPage, r.hi), va, r)
 	}
 	return true
+}
+
+// stream is a run of write faults each of which began where the last one's
+// pages ended. It gets twice as many pages every time.
+type stream struct{ end, pages uintptr }
+
+var (
+	streams    [8]stream
+	nextStream uintptr
+)
+
+// mapSparse maps an aligned group of sparseBatch pages for a first write, and
+// what lies ahead for one that goes on from an earlier one.
+func mapSparse(va uintptr, r *region) {
+	page := alignDown(va, smallPage)
+	for i := range streams {
+		s := &streams[i]
+		if s.end == page {
+			s.pages = min(s.pages*2, streamBatch)
+			s.end = min(page+s.pages*smallPage, r.hi)
+			mapRange(page, s.end, va, r)
+			return
+		}
+	}
+	lo := alignDown(va, sparseBatch*smallPage)
+	hi := min(lo+sparseBatch*smallPage, r.hi)
+	mapRange(max(lo, r.lo), hi, va, r)
+	streams[nextStream&7] = stream{hi, sparseBatch}
+	nextStream++
 }
 
 func mapPage(e uintptr, r *region) {
@@ -151,12 +182,10 @@ func mapLarge(va uintptr, r *region) bool {
 	return true
 }
 
-// mapBatch maps the page of va, and around it what is absent of an aligned
-// group of n pages, as long as memory is not scarce.
-func mapBatch(va uintptr, r *region, n uintptr) {
-	lo := max(alignDown(va, n*smallPage), r.lo)
-	hi := min(alignDown(va, n*smallPage)+n*smallPage, r.hi)
-	if freeMemory() < 64*n*smallPage {
+// mapRange maps what is absent of [lo, hi), or just the page of va if memory is
+// scarce.
+func mapRange(lo, hi, va uintptr, r *region) {
+	if freeMemory() < 64*(hi-lo) {
 		lo = alignDown(va, smallPage)
 		hi = lo + smallPage
 	}

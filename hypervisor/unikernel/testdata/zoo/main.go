@@ -26,7 +26,7 @@ import (
 func main() {
 	scenario, ok := map[string]func(){
 		"goroutines": goroutines, "panic": uncaught, "recover": recovering, "fault": panicOnFault,
-		"block": block, "async": async, "channel": channel, "memory": memory, "idle": idle,
+		"block": block, "async": async, "channel": channel, "memory": memory, "touch": touch, "idle": idle,
 		"busy": busy, "library": library, "hog": hog, "entropy": entropy, "clock": clock,
 		"hang": func() {
 			for {

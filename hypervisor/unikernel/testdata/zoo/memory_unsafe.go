@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"phantomvm/hypervisor/guest"
@@ -115,6 +116,28 @@ func protections() {
 	*at(q), *at(q + 8192) = 1, 2
 	assert(*at(q + 8193) == 0 && *at(q + 8192) == 2, "wrong contents")
 	fmt.Println()
+}
+
+// touch measures first writes, one after the other and far apart.
+func touch() {
+	mmap(arena, 64*gib, rw, sparse)
+	const n = 16384
+	zeros := 0
+	start := time.Now()
+	for i := range uintptr(n) {
+		*at(arena + i*4096) = 1
+	}
+	fmt.Println("sequential:", time.Since(start)/n, "a page")
+	start = time.Now()
+	for i := range uintptr(1000) {
+		*at(arena + gib + i*20*4096) = 1
+	}
+	fmt.Println("scattered:", time.Since(start)/1000, "a page")
+	start = time.Now()
+	for i := range uintptr(1000) {
+		zeros += int(*at(arena + 2*gib + i*4096))
+	}
+	fmt.Println("reads:", time.Since(start)/1000, "a page", zeros)
 }
 
 // exhaust touches more memory than there is.
