@@ -290,7 +290,7 @@ func (vm *VM) takePages(n uint64) (uint64, bool) {
 		return first, true
 	}
 	used := hget(hdrHeapPages)
-	if n > DataSize>>heapShift || uint64(h.base-DataBase)+(used+n)<<heapShift > hget(hdrArenaLimit) {
+	if n > DataSize>>heapShift || uint64(h.base-DataBase)+(used+n)<<heapShift+stackBytes() > hget(hdrArenaLimit) {
 		return 0, false
 	}
 	vm.hset(hdrHeapPages, used+n)

@@ -133,6 +133,7 @@ func (vm *VM) suspend() {
 		return
 	}
 	vm.saveRegs()
+	vm.keepMono()
 	vm.cur = 0
 	if gGet(g, gStatus) == gRunning {
 		vm.enqueue(g)
@@ -177,7 +178,7 @@ func (vm *VM) die() Outcome {
 	return vm.exit(2)
 }
 
-// stackOverflow is Go's fatal error for a stack over its limit.
+// stackOverflow is Go's fatal error for a stack over its limit. The text names Go's limit even where a small arena has a lower one.
 func (vm *VM) stackOverflow() Outcome {
 	vm.fatalText(fmt.Appendf(nil, "runtime: goroutine stack exceeds %d-byte limit\nfatal error: stack overflow\n", maxStack))
 	return vm.die()

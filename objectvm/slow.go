@@ -11,6 +11,9 @@ const (
 	slowPoint             // a safepoint stands before it: the collector may run
 )
 
+// slowFuel is what an instruction outside the loop costs besides, so that slices take about the same time whatever they do.
+const slowFuel = 8
+
 func opFlags() []uint8 {
 	t := make([]uint8, 256)
 	for _, info := range bytecode.Table {
@@ -27,6 +30,7 @@ func opFlags() []uint8 {
 // slow returns whether the loop goes on.
 func (vm *VM) slow() bool {
 	h := hot()
+	h.fuel -= slowFuel
 	op := ld8(h.pc)
 	flags := vm.code.flags[op]
 	if flags&slowPoint != 0 && (vm.gcWanted || vm.cfg.GCStress) {
@@ -53,7 +57,7 @@ func (vm *VM) conclude(out Outcome, next Addr) bool {
 	case Retry:
 		return vm.retry()
 	case Trapped:
-		return vm.cur != 0
+		return vm.cur != 0 && hget(hdrState) == stateRunning
 	case Parked, Yielded:
 		h.pc = next
 	}

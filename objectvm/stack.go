@@ -36,7 +36,7 @@ func (vm *VM) room(base Addr, size Addr) (at Addr, fresh, ok bool) {
 	}
 	g := vm.cur
 	old := Addr(gGet(g, gChunk))
-	if ld64(old+chunkDepth) >= maxStack {
+	if ld64(old+chunkDepth) >= min(maxStack, hget(hdrArenaLimit)/2) {
 		vm.stackOverflow()
 		return 0, false, false
 	}
@@ -46,7 +46,7 @@ func (vm *VM) room(base Addr, size Addr) (at Addr, fresh, ok bool) {
 		vm.gSet(g, gSpare, 0)
 		need = ld64(chunk + chunkSize)
 	} else if chunk, need, ok = vm.newChunk(need); !ok {
-		vm.throw("stack memory exhausted")
+		vm.outOfMemory()
 		return 0, false, false
 	}
 	vm.initChunk(chunk, old, need, g)

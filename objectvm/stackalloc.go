@@ -36,6 +36,9 @@ type stackAlloc struct {
 	free    []uint32               // blocks of no class
 }
 
+// stackBytes is the stack memory that counts against the arena's limit.
+func stackBytes() uint64 { return hget(hdrBlockHigh) << blockShift }
+
 func blockAddr(b uint32) Addr { return metaStacks + Addr(b)*blockRecord }
 
 func chunkClass(size uint64) int {
@@ -58,7 +61,7 @@ func (vm *VM) newChunk(size uint64) (Addr, uint64, bool) {
 		b, s.free = s.free[n-1], s.free[:n-1]
 	} else {
 		high := hget(hdrBlockHigh)
-		if high >= maxBlocks {
+		if high >= maxBlocks || uint64(vm.heap.base-DataBase)+hget(hdrHeapPages)<<heapShift+stackBytes() >= hget(hdrArenaLimit) {
 			return 0, 0, false
 		}
 		vm.hset(hdrBlockHigh, high+1)
