@@ -155,9 +155,7 @@ func (vm *VM) frameSlots() int { return int(vm.mod.Funcs[vm.code.find(hot().pc)]
 func (vm *VM) gWait(g GID, w int) uint64 { return ld64(vm.gWord(g, w)) }
 
 func (vm *VM) setGWait(g GID, w int, v uint64) {
-	a := vm.gWord(g, w)
-	vm.touch(a, 8)
-	st64(a, v)
+	vm.set(vm.gWord(g, w), v)
 }
 
 // waiter describes a record to be made.

@@ -28,7 +28,7 @@ func (vm *VM) equalAt(t *TypeInfo, p, q Addr) (eq, ok bool) {
 }
 
 func (vm *VM) eqMem(t *TypeInfo, p, q Addr, depth int) (eq, ok bool) {
-	if t.Regular {
+	if t.Regular || t.Size == 0 && t.Equal {
 		return memEqual(p, q, t.Size), true
 	}
 	if vm.rt.work == 0 || depth > maxEqDepth {
@@ -170,7 +170,7 @@ func (vm *VM) hashAt(t *TypeInfo, p Addr, seed uint64) (h uint64, ok bool) {
 }
 
 func (vm *VM) hashMem(t *TypeInfo, p Addr, h uint64, depth int) (uint64, bool) {
-	if t.Regular {
+	if t.Regular || t.Size == 0 && t.Equal {
 		return hashRegular(t, p, h), true
 	}
 	if vm.rt.work == 0 || depth > maxEqDepth {

@@ -138,7 +138,7 @@ func nativeIndexString(vm *VM, args, res []uint64) Outcome {
 
 // nativeUnsafeSlice: pointer, length, element size.
 func nativeUnsafeSlice(vm *VM, args, res []uint64) Outcome {
-	if out := vm.checkUnsafe(args[0], args[1], args[2]); out != Done {
+	if out := vm.checkUnsafe(args[0], args[1], args[2], textSliceLen); out != Done {
 		return out
 	}
 	res[0], res[1], res[2] = args[0], args[1], args[1]
@@ -146,21 +146,22 @@ func nativeUnsafeSlice(vm *VM, args, res []uint64) Outcome {
 }
 
 func nativeUnsafeString(vm *VM, args, res []uint64) Outcome {
-	if out := vm.checkUnsafe(args[0], args[1], 1); out != Done {
+	if out := vm.checkUnsafe(args[0], args[1], 1, textStringLen); out != Done {
 		return out
 	}
 	res[0], res[1] = args[0], args[1]
 	return Done
 }
 
-// checkUnsafe makes the checks of unsafe.Slice: a length that is negative or does not fit, or a nil pointer with a length.
-func (vm *VM) checkUnsafe(p, n, size uint64) Outcome {
+// checkUnsafe makes the checks of unsafe.Slice and unsafe.String: a length that is negative or does not fit, or a nil pointer with a length.
+// text is that of the first error; the second's follows.
+func (vm *VM) checkUnsafe(p, n, size uint64, text int) Outcome {
 	hi, total := bits.Mul64(n, size)
-	if int64(n) < 0 || hi != 0 || total > -p {
-		return vm.trap(bytecode.TrapMakeSliceLen, 0, 0, 0, 0, 0)
-	}
-	if p == 0 && n != 0 {
-		return vm.nilTrap()
+	switch {
+	case int64(n) < 0 || hi != 0 || p != 0 && total > -p || total > maxAlloc:
+		return vm.trapText(text)
+	case p == 0 && n != 0:
+		return vm.trapText(text + 1)
 	}
 	return Done
 }

@@ -18,7 +18,7 @@ import (
 //	        static funcvals: one code word per function, by FuncID
 //	        names (internal/abi.Name encoding), each string once
 //	        type descriptors by TypeID, then their method, field and mask tables
-//	        typelinks, sorted by type string
+//	        texts of run-time errors
 //	        static itabs by index
 //	dyn     dynamic itabs, appended in the order in which the program needed them
 //
@@ -48,8 +48,8 @@ type roImage struct {
 	itabs    []Addr   // by index of Module.Itabs
 	itabOf   map[itabKey]Addr
 	itabKeys map[Addr]itabKey
-	links    uint64 // offset of the typelinks record, see writeLinks
 
+	texts  [numTexts]uint64 // offsets
 	names  map[nameKey]uint64
 	places []uint64 // offset of the descriptor by TypeID
 
@@ -95,7 +95,7 @@ func buildRO(m *bytecode.Module) (*roImage, error) {
 			return nil, fmt.Errorf("%w: types", ErrROFull)
 		}
 	}
-	r.writeLinks()
+	r.writeTexts()
 	for i, it := range m.Itabs {
 		a, err := r.addItab(it.Iface, it.Type)
 		if err != nil {
@@ -129,6 +129,29 @@ func (r *roImage) funcval(f bytecode.FuncID) Addr { return r.addr(r.funcvals + 8
 
 // blob is the address of a byte of the module's read-only blob.
 func (r *roImage) blob(off uint64) Addr { return r.addr(roBlobOff + off) }
+
+// Texts of run-time errors that have no number of their own; they are raised as panics with a text (TrapNilWrap).
+const (
+	textSliceLen = iota
+	textSliceNil
+	textStringLen
+	textStringNil
+	numTexts
+)
+
+var texts = [numTexts]string{
+	textSliceLen:  "runtime error: unsafe.Slice: len out of range",
+	textSliceNil:  "runtime error: unsafe.Slice: ptr is nil and len is not zero",
+	textStringLen: "runtime error: unsafe.String: len out of range",
+	textStringNil: "runtime error: unsafe.String: ptr is nil and len is not zero",
+}
+
+func (r *roImage) writeTexts() {
+	for i, s := range texts {
+		r.texts[i] = r.off()
+		r.data = append(r.data, s...)
+	}
+}
 
 // Flags of an encoded name, as internal/abi.Name has them.
 const (

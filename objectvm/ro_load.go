@@ -34,6 +34,11 @@ func (vm *VM) itabAddr(i int) Addr { return vm.rt.ro.itabs[i] }
 // funcval is the address of the function's static funcval.
 func (vm *VM) funcval(f bytecode.FuncID) Addr { return vm.rt.ro.funcval(f) }
 
+// trapText raises a run-time error that has a text and no number.
+func (vm *VM) trapText(i int) Outcome {
+	return vm.trap(bytecode.TrapNilWrap, uint64(vm.rt.ro.addr(vm.rt.ro.texts[i])), uint64(len(texts[i])), 0, 0, 0)
+}
+
 // typeAt finds the type whose descriptor lies at the address that a word from program memory holds; nil if there is none.
 func (vm *VM) typeAt(word uint64) *TypeInfo {
 	off := word - uint64(ROBase)
@@ -62,7 +67,7 @@ func (vm *VM) itabFor(iface, typ *TypeInfo) Addr {
 	if a, ok := vm.rt.ro.itabOf[k]; ok {
 		return a
 	}
-	if typ.ID == 0 || iface.ID == 0 || vm.rt.noItab[k] {
+	if typ.ID == 0 || iface.ID == 0 || vm.rt.noItab[k] || ld64(rtItabCount) >= maxItabs {
 		return 0
 	}
 	before := len(vm.rt.ro.data)

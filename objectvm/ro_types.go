@@ -2,7 +2,6 @@ package objectvm
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"unicode"
@@ -377,31 +376,4 @@ func cmpMethod(an, ap, bn, bp string) int {
 		return c
 	}
 	return cmp.Compare(ap, bp)
-}
-
-// writeLinks appends what reflect.typelinks returns: an array with the one
-// section's address, and an array with one slice of the offsets of all types
-// that reflect may have to find by their string, sorted by it.
-func (r *roImage) writeLinks() {
-	var ids []bytecode.TypeID
-	for id := 1; id < len(r.types); id++ {
-		switch r.types[id].Kind {
-		case bytecode.Pointer, bytecode.Chan, bytecode.Map, bytecode.FuncKind, bytecode.Slice, bytecode.Array, bytecode.Struct:
-			if !r.mod.Types[id].Named {
-				ids = append(ids, bytecode.TypeID(id))
-			}
-		}
-	}
-	slices.SortStableFunc(ids, func(a, b bytecode.TypeID) int { return cmp.Compare(r.types[a].name, r.types[b].name) })
-	r.align(8)
-	tab := r.off()
-	for _, id := range ids {
-		r.data = binary.LittleEndian.AppendUint32(r.data, r.typeOff(id))
-	}
-	r.align(8)
-	r.links = r.off()
-	r.word(uint64(ROBase))
-	r.word(uint64(r.addr(tab)))
-	r.word(uint64(len(ids)))
-	r.word(uint64(len(ids)))
 }
