@@ -115,6 +115,7 @@ func BenchmarkTouch(b *testing.B) {
 // BenchmarkStore is a store to an open page with its barrier.
 func BenchmarkStore(b *testing.B) {
 	a, c, _ := benchCheckpointer(b)
+	b.ResetTimer()
 	for i := range b.N {
 		a.store(c, persist.PageID(i>>12&15), i&4095, byte(i))
 	}
