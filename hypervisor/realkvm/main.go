@@ -4,8 +4,8 @@
 //
 //	go run ./hypervisor/realkvm [-v] [-timeout 5m] [-mem 2048] -- FILES... -- COMMAND ARGS...
 //
-// The files lie in the command's working directory under their base names. A
-// shell is at /bin/sh (busybox). Standard output, standard error and the exit status are
+// The files lie in the command's working directory under their base names, and
+// in the root folder as links. A shell is at /bin/sh (busybox). Standard output, standard error and the exit status are
 // those of the command; an error of realkvm itself exits with 125.
 //
 // What it needs comes from Debian's package archive, through apt, into a cache

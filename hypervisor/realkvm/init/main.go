@@ -64,6 +64,9 @@ func run() (int, error) {
 	if err := exec.Command("/bin/busybox", "--install", "-s", "/bin").Run(); err != nil {
 		return statusFailed, fmt.Errorf("busybox: %w", err)
 	}
+	if err := linkFiles(); err != nil {
+		return statusFailed, err
+	}
 	text, err := os.ReadFile("/command")
 	if err != nil {
 		return statusFailed, err
@@ -89,6 +92,20 @@ func run() (int, error) {
 	}
 	fmt.Fprintln(stderr, "init:", err)
 	return statusFailed, err
+}
+
+// linkFiles lets the files be found in the root folder too.
+func linkFiles() error {
+	entries, err := os.ReadDir("/work")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.Symlink(filepath.Join("/work", e.Name()), filepath.Join("/", e.Name())); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func loadModules() error {
