@@ -232,12 +232,21 @@ func direct(t types.Type) bool {
 	case *types.Basic:
 		return u.Kind() == types.UnsafePointer
 	case *types.Struct:
-		return u.NumFields() == 1 && direct(u.Field(0).Type())
+		if pointerSizes.Sizeof(u) != 8 {
+			return false
+		}
+		for f := range u.Fields() { // one of them is the word, the others have no size
+			if pointerSizes.Sizeof(f.Type()) == 8 {
+				return direct(f.Type())
+			}
+		}
 	case *types.Array:
 		return u.Len() == 1 && direct(u.Elem())
 	}
 	return false
 }
+
+var pointerSizes = types.SizesFor("gc", "amd64")
 
 func elemOf(ptr types.Type) types.Type { return ptr.Underlying().(*types.Pointer).Elem() }
 
