@@ -97,7 +97,9 @@ func (s storm) once(t *testing.T, mon string, want result, rnd *rand.Rand, limit
 		done := make(chan error, 1)
 		go func() { done <- cmd.Wait() }()
 		if kills < limit && killAfterEpoch(t, cmd, done, dir, rnd) {
-			kills++
+			if st, ok := peek(filepath.Join(dir, "disk.img")); ok && st.State == wire.Stopped {
+				kills++
+			}
 			continue
 		}
 		<-done
@@ -111,7 +113,7 @@ func (s storm) once(t *testing.T, mon string, want result, rnd *rand.Rand, limit
 }
 
 // killAfterEpoch waits until the command's incarnation has a durable epoch of its own and then, at a random moment,
-// kills it. It returns false if the program ended before; done then still holds the result.
+// kills it. It returns false if the command ended before; done then still holds the result.
 func killAfterEpoch(t *testing.T, cmd *exec.Cmd, done chan error, dir string, rnd *rand.Rand) bool {
 	before := uint64(0)
 	image := filepath.Join(dir, "disk.img")
@@ -139,8 +141,7 @@ func killAfterEpoch(t *testing.T, cmd *exec.Cmd, done chan error, dir string, rn
 	}
 	require.NoError(t, cmd.Process.Kill())
 	<-done
-	st, ok := peek(image)
-	return ok && st.State == wire.Stopped
+	return true
 }
 
 // peek reads the newest durable state of an image that may be in use. It may see a half-written one: not ok.

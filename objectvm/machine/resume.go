@@ -95,11 +95,10 @@ func Create(dev persist.Device, module []byte, o Options) error {
 
 // Inspect reads the status at dev's newest durable epoch without running anything.
 func Inspect(dev persist.Device) (wire.Status, error) {
-	store, rec, err := persist.Open(dev)
+	rec, err := persist.Inspect(dev)
 	if err != nil {
 		return wire.Status{}, err
 	}
-	defer store.Close()
 	meta, err := decodeMeta(rec.Meta)
 	if err != nil {
 		return wire.Status{}, err
