@@ -42,7 +42,7 @@ func runVM(m *bytecode.Module, limit time.Duration) (result, error) {
 		return r, err
 	}
 	defer a.Unmap()
-	vm, err := objectvm.New(a, data, objectvm.Config{Clock: wallClock{}, Barrier: openAll{}, Args: []string{"prog"}})
+	vm, err := objectvm.New(a, data, objectvm.Config{Clock: wallClock{}, Barrier: openAll{}, Args: []string{"prog"}, GCStress: os.Getenv("GOFRONT_GCSTRESS") != ""})
 	if err != nil {
 		return r, err
 	}
