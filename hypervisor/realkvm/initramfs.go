@@ -122,8 +122,12 @@ func pack(ctx context.Context, c config, p parts, tmp, out string) error {
 			return err
 		}
 	}
+	libraries := map[string]bool{}
 	for _, from := range c.files {
 		if err := a.addTree(from); err != nil {
+			return err
+		}
+		if err := a.addLibraries(from, libraries); err != nil {
 			return err
 		}
 	}
