@@ -22,8 +22,8 @@ type node struct {
 }
 
 func main() {
-	keep := build(10)
-	for i := 0; i < 6; i++ {
+	keep := build(8)
+	for i := 0; i < 3; i++ {
 		t := build(9)
 		if t.count() != 1023 {
 			println("bad", t.count())
@@ -31,7 +31,7 @@ func main() {
 	}
 	println(keep.count())
 	var head *node
-	for i := 0; i < 5000; i++ {
+	for i := 0; i < 1500; i++ {
 		head = &node{head, string(rune('a' + i%26)), make([]int, i%50)}
 		if i%7 == 0 {
 			head = head.next
@@ -44,7 +44,7 @@ func main() {
 	}
 	println(n, s)
 	m := map[int]*node{}
-	for i := 0; i < 3000; i++ {
+	for i := 0; i < 800; i++ {
 		m[i*7] = &node{val: "x"}
 		delete(m, i*3)
 	}
