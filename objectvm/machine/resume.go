@@ -127,6 +127,14 @@ var memory = persist.Memory{
 	Base: uintptr(objectvm.ArenaBase), Pages: uint64(objectvm.ArenaPages), State: uintptr(objectvm.StateBase),
 }
 
+// pageBytes is where a page of the image is loaded; one outside the arena is proven and left out.
+func pageBytes(p persist.PageID) []byte {
+	if objectvm.PageID(p) >= objectvm.ArenaPages {
+		return nil
+	}
+	return objectvm.PageBytes(objectvm.PageID(p))
+}
+
 // barrier is the write barrier's slow path.
 type barrier struct{ *persist.Checkpointer }
 
@@ -156,7 +164,7 @@ func (m *machine) resume() error {
 	if m.arena, err = objectvm.MapArena(); err != nil {
 		return err
 	}
-	if err := store.LoadAll(func(p persist.PageID) []byte { return objectvm.PageBytes(objectvm.PageID(p)) }); err != nil {
+	if err := store.LoadAll(pageBytes); err != nil {
 		return err
 	}
 	m.ckpt = persist.NewCheckpointer(store, memory)
