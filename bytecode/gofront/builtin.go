@@ -400,7 +400,23 @@ func (l *lowerer) unsafeBuiltin(x *ssa.Call, name string, c *ssa.CallCommon) {
 		l.intConst(l.newValue(x), l.la.sizes.Sizeof(c.Args[0].Type()))
 	case "Alignof":
 		l.intConst(l.newValue(x), l.la.sizes.Alignof(c.Args[0].Type()))
+	case "Offsetof":
+		l.intConst(l.newValue(x), l.offsetOf(c.Args[0]))
 	default:
 		l.fail("unsupported built-in function %s", name)
 	}
+}
+
+// offsetOf is unsafe.Offsetof of a selection in a generic function, which go/ssa evaluates.
+func (l *lowerer) offsetOf(v ssa.Value) int64 {
+	switch x := v.(type) {
+	case *ssa.UnOp:
+		return l.offsetOf(x.X)
+	case *ssa.FieldAddr:
+		return l.la.offsets(elemOf(x.X.Type()).Underlying().(*types.Struct))[x.Field]
+	case *ssa.Field:
+		return l.la.offsets(x.X.Type().Underlying().(*types.Struct))[x.Field]
+	}
+	l.fail("unsupported operand of unsafe.Offsetof: %s", v)
+	return 0
 }

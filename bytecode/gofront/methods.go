@@ -24,7 +24,7 @@ type methodTable struct {
 	grown   bool // something was added since methods were looked at
 	index   map[*types.Interface]map[string]int
 	sigs    map[*types.Func]string
-	sets    map[types.Type]*methodSet
+	sets    map[bytecode.TypeID]*methodSet
 }
 
 type methodSet struct {
@@ -37,7 +37,7 @@ func (t *methodTable) init() {
 	t.called = map[string]bool{}
 	t.index = map[*types.Interface]map[string]int{}
 	t.sigs = map[*types.Func]string{}
-	t.sets = map[types.Type]*methodSet{}
+	t.sets = map[bytecode.TypeID]*methodSet{}
 }
 
 func (t *methodTable) inIface(x types.Type) bool { return t.iface.At(x) != nil }
@@ -147,7 +147,8 @@ func (c *linker) markParts(t types.Type) {
 }
 
 func (c *linker) methodSet(t types.Type) *methodSet {
-	if s, ok := c.methods.sets[t]; ok {
+	id := c.typeID(t)
+	if s, ok := c.methods.sets[id]; ok {
 		return s
 	}
 	ms := c.ssaProg.MethodSets.MethodSet(t)
@@ -158,7 +159,7 @@ func (c *linker) methodSet(t types.Type) *methodSet {
 	sort.Slice(s.sels, func(i, j int) bool {
 		return methodLess(s.sels[i].Obj().(*types.Func), s.sels[j].Obj().(*types.Func))
 	})
-	c.methods.sets[t] = s
+	c.methods.sets[id] = s
 	return s
 }
 
