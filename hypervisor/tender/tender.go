@@ -75,7 +75,9 @@ type Config struct {
 	MemBytes uint64 // rounded down to 2 MiB; 0 means DefaultMemory
 	Cmdline  []string
 	Blocks   []BlockAttach
-	Console  io.Writer // what the guest prints; nil discards it
+	// Console gets what the guest prints, in slices of guest memory that it must
+	// not keep; nil discards it.
+	Console io.Writer
 	// Channel receives the guest's messages, in order, each in a slice of its
 	// own, on one goroutine. While it blocks, the guest's Send blocks in time.
 	Channel func(msg []byte)

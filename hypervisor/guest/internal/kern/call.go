@@ -46,9 +46,15 @@ func resident(va, write uintptr) uintptr {
 	if write != 0 {
 		code = faultWrite
 	}
-	if e, _ := walk(va, 1, false); load(e)&entryPresent == 0 || write != 0 && load(e)&entryWrite == 0 {
+	e, _ := walk(va, 1, false)
+	before := load(e)
+	if before&entryPresent == 0 || write != 0 && before&entryWrite == 0 {
 		if !pageFault(va, code) {
 			return 0
+		}
+		if before&entryPresent != 0 {
+			// No fault has made the processor forget the page of zeros.
+			ring0(gateInvalidate, va)
 		}
 	}
 	return translate(va)

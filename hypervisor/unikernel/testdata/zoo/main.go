@@ -246,6 +246,19 @@ func block() {
 		check(err)
 		assert(bytes.Equal(want, got), "transfer %d differs", i)
 	}
+	for i, n := range []int{20000, 1 << 20} { // by hypercall, and through the queue
+		want := pattern(n, 40+i)
+		_, err := d.WriteAt(want, 4096)
+		check(err)
+		got := zeros(arena+uintptr(i)*gib, n)
+		_, err = d.ReadAt(got, 4096)
+		check(err)
+		assert(bytes.Equal(want, got), "read into pages of zeros differs, %d bytes", n)
+		check(d.WriteGather([][]byte{zeros(arena+uintptr(i+2)*gib, n)}, 4096))
+		_, err = d.ReadAt(got, 4096)
+		check(err)
+		assert(bytes.Equal(got, make([]byte, n)), "zeros written are not zeros")
+	}
 	far := d.Size() - 4096
 	_, err = d.WriteAt(pattern(4096, 9), far)
 	check(err)

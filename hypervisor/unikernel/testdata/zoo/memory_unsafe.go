@@ -118,11 +118,22 @@ func protections() {
 	fmt.Println()
 }
 
+// zeros gives n bytes of which every page was read, and so is the shared page
+// of zeros.
+func zeros(where uintptr, n int) []byte {
+	mmap(where, uintptr(n), rw, sparse)
+	b := unsafe.Slice(at(where), n)
+	for i := range b {
+		assert(b[i] == 0, "not zero")
+	}
+	return b
+}
+
 // touch measures first writes, one after the other and far apart.
 func touch() {
 	mmap(arena, 64*gib, rw, sparse)
 	const n = 16384
-	zeros := 0
+	sum := 0
 	start := time.Now()
 	for i := range uintptr(n) {
 		*at(arena + i*4096) = 1
@@ -135,9 +146,9 @@ func touch() {
 	fmt.Println("scattered:", time.Since(start)/1000, "a page")
 	start = time.Now()
 	for i := range uintptr(1000) {
-		zeros += int(*at(arena + 2*gib + i*4096))
+		sum += int(*at(arena + 2*gib + i*4096))
 	}
-	fmt.Println("reads:", time.Since(start)/1000, "a page", zeros)
+	fmt.Println("reads:", time.Since(start)/1000, "a page", sum)
 }
 
 // exhaust touches more memory than there is.
