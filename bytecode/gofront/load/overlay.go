@@ -32,11 +32,12 @@ type overlayRule struct {
 
 // overlayRules lists packages that are replaced more coarsely than by declaration.
 var overlayRules = map[string]overlayRule{
-	"runtime":               {whole: true},
-	"internal/godebug":      {whole: true},
-	"internal/runtime/maps": {whole: true},
-	"reflect":               {drop: []string{"makefunc.go"}},
-	"sync":                  {drop: []string{"poolqueue.go"}},
+	"runtime":                 {whole: true},
+	"internal/runtime/atomic": {drop: []string{"stubs.go", "atomic_andor_generic.go", "unaligned.go", "xchg8.go"}},
+	"internal/godebug":        {whole: true},
+	"internal/runtime/maps":   {whole: true},
+	"reflect":                 {drop: []string{"makefunc.go"}},
+	"sync":                    {drop: []string{"poolqueue.go"}},
 }
 
 // overlayFiles returns the overlay's files for a package.
