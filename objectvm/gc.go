@@ -109,7 +109,7 @@ func (vm *VM) scan(it markItem) {
 	size, unit := ld64(it.span+spanElem), ld64(it.span+spanUnit)
 	mask := []uint64{ld64(it.span + spanMask)}
 	if ta := ld64(it.span + spanType); ta != 0 {
-		t := vm.typeAt(ta)
+		t := vm.placedType(ta)
 		if t == nil || len(t.Mask) == 0 { // a damaged record: every word may be a pointer
 			vm.scanWords(it.obj, size)
 			return

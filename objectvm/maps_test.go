@@ -25,7 +25,7 @@ module main
 native vm.exit 1 0
 entry start
 trap onTrap
-func start frame=16 args=0 results=0 {
+func start frame=150 args=0 results=0 {
 	maps auto
 	LDI r8, 0
 	NATIVE r4, r8, vm.exit

@@ -41,14 +41,22 @@ func (vm *VM) trapText(i int) Outcome {
 
 // typeAt finds the type whose descriptor lies at the address that a word from program memory holds; nil if there is none.
 func (vm *VM) typeAt(word uint64) *TypeInfo {
-	off := word - uint64(ROBase)
-	if idx := vm.rt.ro.index; off&7 == 0 && off/8 < uint64(len(idx)) {
-		if id := idx[off/8]; id != 0 {
-			return vm.types[id]
+	if off := word - uint64(ROBase); off < ROSize {
+		if t := vm.placedType(word); t != nil && int(t.ID) < len(vm.mod.Types) {
+			return t
 		}
 		return nil
 	}
 	return vm.dynamicType(Addr(word))
+}
+
+// placedType finds the type at an address in RO, the VM's own types included, which no value of a program may claim.
+func (vm *VM) placedType(word uint64) *TypeInfo {
+	off := word - uint64(ROBase)
+	if idx := vm.rt.ro.index; off&7 == 0 && off/8 < uint64(len(idx)) && idx[off/8] != 0 {
+		return vm.types[idx[off/8]]
+	}
+	return nil
 }
 
 // itabAt finds the pair of an itab whose address comes from program memory.
