@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"phantomvm/hypervisor/abi"
 )
@@ -261,6 +262,21 @@ func TestImage(t *testing.T) {
 	_, err = d.ReadAt(got, 1<<35+3)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
+}
+
+// TestFailedFlush wants a flush that failed to go on failing.
+func TestFailedFlush(t *testing.T) {
+	r, w, err := os.Pipe() // cannot be synced
+	require.NoError(t, err)
+	defer r.Close()
+	d := NewImage(w, 1<<20)
+	defer d.Close()
+	require.ErrorIs(t, d.Flush(), unix.EINVAL)
+	good, err := os.Create(filepath.Join(t.TempDir(), "good"))
+	require.NoError(t, err)
+	defer good.Close()
+	require.NoError(t, unix.Dup2(int(good.Fd()), int(w.Fd())))
+	require.ErrorIs(t, d.Flush(), unix.EINVAL)
 }
 
 func TestWaker(t *testing.T) {

@@ -4,14 +4,22 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // Image is a BlockDev in a file.
+//
+// After a Flush has failed every later one fails too: the kernel may have
+// dropped the pages that it could not write and would report the next flush as
+// good.
 type Image struct {
 	f    *os.File
 	size int64
+
+	lock   sync.Mutex
+	failed error
 }
 
 // maxVectors is how many buffers one pwritev takes (IOV_MAX).
@@ -28,7 +36,7 @@ func OpenImage(path string) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("disk image: %w", err)
 	}
-	return &Image{f, size}, nil
+	return NewImage(f, size), nil
 }
 
 // CreateImage makes a sparse image of size bytes that only its owner may
@@ -42,12 +50,12 @@ func CreateImage(path string, size int64) (*Image, error) {
 		f.Close()
 		return nil, fmt.Errorf("disk image: %w", err)
 	}
-	return &Image{f, size}, nil
+	return NewImage(f, size), nil
 }
 
 // NewImage uses an open file, which the Image then owns, as a device of size
 // bytes.
-func NewImage(f *os.File, size int64) *Image { return &Image{f, size} }
+func NewImage(f *os.File, size int64) *Image { return &Image{f: f, size: size} }
 
 // ReadAt implements BlockDev.
 func (d *Image) ReadAt(b []byte, off int64) (int, error) { return d.f.ReadAt(b, off) }
@@ -63,15 +71,18 @@ func (d *Image) Close() error { return d.f.Close() }
 
 // Flush implements BlockDev.
 func (d *Image) Flush() error {
-	for {
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	for d.failed == nil {
 		err := unix.Fdatasync(int(d.f.Fd()))
 		if err == nil {
 			return nil
 		}
 		if err != unix.EINTR {
-			return &os.PathError{Op: "fdatasync", Path: d.f.Name(), Err: err}
+			d.failed = &os.PathError{Op: "fdatasync", Path: d.f.Name(), Err: err}
 		}
 	}
+	return d.failed
 }
 
 // WriteGather implements GatherDev.
