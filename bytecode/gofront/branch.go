@@ -74,21 +74,30 @@ func (l *lowerer) goTo(s *ssa.BasicBlock) {
 	}
 }
 
-// jump ends the current block with an unconditional branch to s. A backward
-// jump to a small test repeats the test instead.
+// jump ends the current block with an unconditional branch to s.
 func (l *lowerer) jump(s *ssa.BasicBlock) {
 	b := l.blk
 	l.phiMoves(b, s)
-	if l.place[s.Index] <= l.at && l.isPureHeader(s) {
-		l.blk = s
-		for _, in := range s.Instrs[:len(s.Instrs)-1] {
-			l.step(in)
-		}
-		l.ifTerm(s.Instrs[len(s.Instrs)-1].(*ssa.If))
-		l.blk = b
+	l.enter(s)
+}
+
+const maxRepeat = 2 // tests of nested loops that are repeated one after the other
+
+// enter goes to s; a backward jump to a small test repeats the test instead.
+func (l *lowerer) enter(s *ssa.BasicBlock) {
+	if l.place[s.Index] > l.at || l.repeat >= maxRepeat || !l.isPureHeader(s) {
+		l.goTo(s)
 		return
 	}
-	l.goTo(s)
+	b := l.blk
+	l.repeat++
+	l.blk = s
+	for _, in := range s.Instrs[:len(s.Instrs)-1] {
+		l.step(in)
+	}
+	l.ifTerm(s.Instrs[len(s.Instrs)-1].(*ssa.If))
+	l.blk = b
+	l.repeat--
 }
 
 // ifTerm branches on x's condition to the successors of the current block.
@@ -113,7 +122,7 @@ func (l *lowerer) ifTerm(x *ssa.If) {
 	}
 	l.condBranch(x.Cond, neg, target)
 	l.phiMoves(b, f)
-	l.goTo(f)
+	l.enter(f)
 }
 
 func predIndex(b, s *ssa.BasicBlock) int {

@@ -210,7 +210,7 @@ func (l *lowerer) closure(d opd, id bytecode.FuncID, caps []ssa.Value) {
 	}
 	ts := make([]types.Type, len(caps))
 	for i, c := range caps {
-		ts[i] = c.Type()
+		ts[i] = l.c.captureType(c)
 	}
 	st := l.c.closureType(ts)
 	offs := l.la.offsets(st)
@@ -220,7 +220,11 @@ func (l *lowerer) closure(d opd, id bytecode.FuncID, caps []ssa.Value) {
 	l.emit(ins{op: m(bytecode.OpLDCW), a: cw, ext: uint64(id)})
 	l.op3(bytecode.OpST64, cw, t, imm(0))
 	for i, c := range caps {
-		l.store(addr{base: t, off: offs[i+1]}, l.use(c), c.Type())
+		o, ok := l.captured[c]
+		if !ok {
+			o = l.use(c)
+		}
+		l.store(addr{base: t, off: offs[i+1]}, o, ts[i])
 	}
 	l.mov(d, t, 1)
 }

@@ -131,6 +131,9 @@ func (l *lowerer) setPart(v ssa.Value, agg opd, off int64, whole types.Type) {
 
 func (l *lowerer) alloc(x *ssa.Alloc) {
 	t := elemOf(x.Type())
+	if l.c.byValue(x) {
+		return
+	}
 	if v, ok := l.frame[x]; ok {
 		w := int(l.f.vregs[v].w)
 		switch {
@@ -154,6 +157,10 @@ func (l *lowerer) storeInstr(x *ssa.Store) {
 		}
 	}
 	if g, ok := x.Addr.(*ssa.Global); ok && g.Name() == "init$guard" {
+		return
+	}
+	if v, ok := x.Addr.(*ssa.Alloc); ok && l.c.byValue(v) {
+		l.captured[v] = l.use(x.Val)
 		return
 	}
 	a := l.addrOf(x.Addr)
@@ -296,8 +303,11 @@ func (l *lowerer) negate(d, s opd, k repKind) {
 	}
 }
 
-// loadInstr: a load whose only use is the next instruction's length takes one word.
 func (l *lowerer) loadInstr(x *ssa.UnOp) {
+	if o, ok := l.captured[x.X]; ok {
+		l.alias(x, o)
+		return
+	}
 	a := l.addrOf(x.X)
 	d := l.newValue(x)
 	l.load(d, a, x.Type())

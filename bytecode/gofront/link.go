@@ -53,6 +53,7 @@ type linker struct {
 	wrapNames map[string]int
 	trapFunc  *ssa.Function
 	math      map[string]intrinsic
+	captures  map[ssa.Value]bool // by byValue
 }
 
 func newLinker(p *load.Program) *linker {
@@ -65,7 +66,7 @@ func newLinker(p *load.Program) *linker {
 		funcIDs: map[*ssa.Function]bytecode.FuncID{}, thunkIDs: map[*ssa.CallCommon]bytecode.FuncID{},
 		globals: map[*ssa.Global]uint64{}, liveVars: map[*ssa.Global]bool{},
 		strings: map[string]uint64{}, consts: map[uint64]uint64{}, itabs: map[bytecode.Itab]uint64{},
-		natives: map[string]uint64{}, files: map[string]uint32{}, wrapNames: map[string]int{}, math: mathIntrinsics(),
+		natives: map[string]uint64{}, files: map[string]uint32{}, wrapNames: map[string]int{}, math: mathIntrinsics(), captures: map[ssa.Value]bool{},
 	}
 	c.types.init()
 	c.methods.init()

@@ -27,6 +27,7 @@ type lowerer struct {
 	vals     map[ssa.Value]opd
 	frame    map[*ssa.Alloc]vreg // variables that live in the frame
 	fused    map[ssa.Value]bool  // emitted by their users
+	captured map[ssa.Value]opd   // values of variables that are captured by value
 	zeroed   map[*ssa.Alloc]bool // a full store follows at once: no need to clear
 	appends  map[*ssa.Alloc]*ssa.Call
 	vargs    []*ssa.Store   // stores into the arrays of appends
@@ -47,6 +48,7 @@ type lowerer struct {
 	// The function has a list of deferred calls that only bodies of range-over-func loops
 	// add to: go/ssa sees no defer in it and leaves RunDefers out.
 	ownDefers bool
+	repeat    int // how deep in repeated loop tests
 }
 
 // compileError is a construct that can't be compiled; raised by panic, caught per function.
@@ -63,7 +65,7 @@ func newLowerer(c *linker, fn *ssa.Function, limit int64) *lowerer {
 	return &lowerer{
 		c: c, fn: fn, f: newMfunc(), la: c.layouts, limit: limit,
 		vals: map[ssa.Value]opd{}, frame: map[*ssa.Alloc]vreg{}, scalars: map[vreg]bool{}, memSize: map[vreg]int64{}, fused: map[ssa.Value]bool{},
-		zeroed: map[*ssa.Alloc]bool{}, appends: map[*ssa.Alloc]*ssa.Call{}, hoist: map[hoistKey]opd{},
+		zeroed: map[*ssa.Alloc]bool{}, captured: map[ssa.Value]opd{}, appends: map[*ssa.Alloc]*ssa.Call{}, hoist: map[hoistKey]opd{},
 	}
 }
 
@@ -134,22 +136,23 @@ func (l *lowerer) freeVars() {
 	if len(l.fn.FreeVars) == 0 {
 		return
 	}
-	offs := l.la.offsets(closureStruct(freeTypes(l.fn)))
+	ts := make([]types.Type, len(l.fn.FreeVars))
+	for i, fv := range l.fn.FreeVars {
+		ts[i] = l.c.captureType(fv)
+	}
+	offs := l.la.offsets(l.c.closureType(ts))
 	for i, fv := range l.fn.FreeVars {
 		if fv.Referrers() == nil || len(*fv.Referrers()) == 0 {
 			continue
 		}
-		d := l.newValue(fv)
-		l.load(d, addr{base: opd{v: l.context()}, off: offs[i+1]}, fv.Type())
+		d := l.tmpOf(l.la.of(ts[i]))
+		if l.c.byValue(fv) {
+			l.captured[fv] = d
+		} else {
+			l.vals[fv] = d
+		}
+		l.load(d, addr{base: opd{v: l.context()}, off: offs[i+1]}, ts[i])
 	}
-}
-
-func freeTypes(fn *ssa.Function) []types.Type {
-	ts := make([]types.Type, len(fn.FreeVars))
-	for i, fv := range fn.FreeVars {
-		ts[i] = fv.Type()
-	}
-	return ts
 }
 
 // closureStruct is the type of a funcval with captures.

@@ -246,9 +246,9 @@ func (l *lowerer) frameStore(v vreg, off int64, s opd, r *rep) {
 		l.mov(opd{v: v, off: int32(off / 8)}, s, r.words)
 	case r.size == 1:
 		l.emit(ins{op: m(bytecode.OpFST8), a: s, b: dst, wb: 1})
-	case r.size == 2:
+	case r.size == 2 && off%2 == 0:
 		l.emit(ins{op: m(bytecode.OpFST16), a: s, b: dst, wb: 1})
-	case r.size == 4:
+	case r.size == 4 && off%4 == 0:
 		l.emit(ins{op: m(bytecode.OpFST32), a: s, b: dst, wb: 1})
 	default:
 		l.emit(ins{op: m(bytecode.OpFCOPY), a: dst, wa: 1, b: opd{v: s.v, off: s.off * 8}, wb: uint16(r.words), c: imm(r.size)})
