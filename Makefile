@@ -3,6 +3,8 @@
 SHELL      := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 GO         ?= go
+# The arena lies at fixed addresses; without this, Go puts its own heap anywhere, now and then there.
+export GOEXPERIMENT := norandomizedheapbase64
 TOOLS      := $(CURDIR)/.cache/bin
 KERNEL     := cmd/phantom-vm/internal/monitor/kernel/unikernel.elf
 GOLANGCI   := v2.15.0

@@ -27,7 +27,7 @@ func TestBadPrograms(t *testing.T) {
 		code      int
 	}{
 		"no Go file":       {t.TempDir(), "no Go files", exitCompile},
-		"no such file":     {filepath.Join(dir, "missing.go"), "missing.go", exitCompile},
+		"no such file":     {filepath.Join(dir, "missing.go"), "no such file", exitCompile},
 		"type error":       {write("type.go", "package main\n\nfunc main() {\n\tvar x int = \"s\"\n}\n"), "type.go:4:", exitCompile},
 		"syntax error":     {write("syntax.go", "package main\n\nfunc main() {\n\tif {\n}\n"), "syntax.go:4:", exitCompile},
 		"cgo":              {write("cgo.go", "package main\n\nimport \"C\"\n\nfunc main() {}\n"), "cgo.go:3:", exitCompile},

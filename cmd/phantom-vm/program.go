@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +20,11 @@ func loadProgram(what []string) (*bytecode.Module, []byte, error) {
 	if len(what) == 1 && strings.HasSuffix(what[0], ".pbc") {
 		return readModule(what[0])
 	}
-	mod, err := gofront.Compile(gofront.Config{Patterns: what})
+	cfg, err := source(what)
+	if err != nil {
+		return nil, nil, &exitError{exitCompile, err}
+	}
+	mod, err := gofront.Compile(cfg)
 	if err != nil {
 		return nil, nil, &exitError{exitCompile, err}
 	}
@@ -27,6 +33,53 @@ func loadProgram(what []string) (*bytecode.Module, []byte, error) {
 		return nil, nil, &exitError{exitCompile, err}
 	}
 	return mod, code, nil
+}
+
+// source says what is to be compiled. In a directory that belongs to no module the .go files are the program.
+func source(what []string) (gofront.Config, error) {
+	cfg := gofront.Config{Patterns: what}
+	for _, w := range what {
+		if !strings.HasSuffix(w, ".go") {
+			continue
+		}
+		if _, err := os.Stat(w); err != nil {
+			return cfg, err
+		}
+	}
+	if len(what) > 1 {
+		return cfg, nil
+	}
+	st, err := os.Stat(what[0])
+	if err != nil || !st.IsDir() {
+		return cfg, nil // an import path
+	}
+	if inModule(what[0]) {
+		return cfg, nil
+	}
+	files, err := filepath.Glob(filepath.Join(what[0], "*.go"))
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Patterns = slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "_test.go") })
+	if len(cfg.Patterns) == 0 {
+		return cfg, fmt.Errorf("no Go files in %s", what[0])
+	}
+	return cfg, nil
+}
+
+// inModule says whether a go.mod stands in dir or above.
+func inModule(dir string) bool {
+	dir, err := filepath.Abs(dir)
+	for err == nil {
+		if _, serr := os.Stat(filepath.Join(dir, "go.mod")); serr == nil {
+			return true
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return false
 }
 
 func readModule(path string) (*bytecode.Module, []byte, error) {

@@ -88,6 +88,9 @@ func run(ctx context.Context, f *runFlags, what, progArgs []string) error {
 	if kind != monitor.Auto && kind != monitor.KVM && kind != monitor.Process {
 		return fail(exitUsage, "--monitor %s: auto, kvm or process", f.monitor)
 	}
+	if err := clearAddresses(); err != nil {
+		return &exitError{exitUnavailable, err}
+	}
 	if f.detach {
 		return detach(f, what, progArgs)
 	}
@@ -149,7 +152,7 @@ func prepare(f *runFlags, what, progArgs []string) (inst *instance.Instance, isN
 func openLocked(dir string) (*instance.Instance, error) {
 	inst, err := instance.Open(dir)
 	if err != nil {
-		return nil, &exitError{exitData, err}
+		return nil, classify(err)
 	}
 	if err := inst.Lock(); err != nil {
 		return nil, &exitError{exitUnavailable, err}
@@ -311,7 +314,8 @@ func classify(err error) error {
 	case errors.Is(err, instance.ErrLocked), errors.Is(err, os.ErrPermission):
 		code = exitUnavailable
 	case errors.Is(err, persist.ErrCorrupt), errors.Is(err, persist.ErrRootDamaged), errors.Is(err, persist.ErrVersion),
-		errors.Is(err, persist.ErrNotFormatted), errors.Is(err, os.ErrNotExist):
+		errors.Is(err, persist.ErrNotFormatted), errors.Is(err, os.ErrNotExist),
+		errors.Is(err, instance.ErrNotInstance), errors.Is(err, instance.ErrVersion):
 		code = exitData
 	}
 	return &exitError{code, err}

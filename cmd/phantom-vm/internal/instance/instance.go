@@ -59,10 +59,10 @@ type Instance struct {
 // Path returns the path of one of the instance's files.
 func (i *Instance) Path(name string) string { return filepath.Join(i.Dir, name) }
 
-// Exists says whether dir is there and holds an instance record.
+// Exists says whether dir is there and holds an instance record, or may hold one that can't be seen for lack of rights.
 func Exists(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "instance.rec"))
-	return err == nil
+	return err == nil || errors.Is(err, os.ErrPermission)
 }
 
 // Create makes the directory and locks it. fill is called to make the disk image before the record is written,
