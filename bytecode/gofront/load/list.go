@@ -106,6 +106,9 @@ func (e *listError) String() string {
 // listUser asks the go command for the program's packages and returns the
 // import paths of those named on the command line.
 func (l *loader) listUser() ([]string, error) {
+	if msg := l.argsUseC(); msg != "" {
+		return nil, compileErrorf("%s", msg)
+	}
 	roots, err := l.list(l.cfg.Args)
 	if dir, ok := l.otherModule(err); ok {
 		l.workDir = dir
@@ -175,7 +178,6 @@ func (l *loader) usesC(p *listed) string {
 	}
 	for _, list := range [][]string{p.CgoFiles, p.IgnoredGoFiles} {
 		for _, name := range list {
-			fset := token.NewFileSet()
 			file := filepath.Join(p.Dir, name)
 			if list[0] != "" && len(p.CgoFiles) == 0 {
 				// An ignored file counts only if nothing but cgo excludes it.
@@ -185,16 +187,37 @@ func (l *loader) usesC(p *listed) string {
 					continue
 				}
 			}
-			f, err := parser.ParseFile(fset, file, nil, parser.ImportsOnly)
-			if err != nil {
-				continue
+			if msg := l.fileUsesC(file); msg != "" {
+				return msg
 			}
-			for _, im := range f.Imports {
-				if path, _ := strconv.Unquote(im.Path.Value); path == "C" {
-					pos := fset.Position(im.Pos())
-					return fmt.Sprintf("%s:%d:%d: import \"C\" is not supported", l.rel(file), pos.Line, pos.Column)
-				}
+		}
+	}
+	return ""
+}
+
+// argsUseC is usesC for files that are named on the command line: of those that import "C" the go command only
+// says that they are no Go files.
+func (l *loader) argsUseC() string {
+	for _, a := range l.cfg.Args {
+		if strings.HasSuffix(a, ".go") {
+			if msg := l.fileUsesC(absIn(l.dir, a)); msg != "" {
+				return msg
 			}
+		}
+	}
+	return ""
+}
+
+func (l *loader) fileUsesC(file string) string {
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, file, nil, parser.ImportsOnly)
+	if err != nil {
+		return "" // the go command says what is wrong
+	}
+	for _, im := range f.Imports {
+		if path, _ := strconv.Unquote(im.Path.Value); path == "C" {
+			pos := fset.Position(im.Pos())
+			return fmt.Sprintf("%s:%d:%d: import \"C\" is not supported", l.rel(file), pos.Line, pos.Column)
 		}
 	}
 	return ""
