@@ -217,7 +217,11 @@ func (vm *VM) tracebackText(g GID) []byte {
 		if n >= 50 && n < len(frames)-50 || f.Wrapper || hidden(f.Name) {
 			continue
 		}
-		fmt.Fprintf(&b, "%s(...)\n\t%s:%d +%#x\n", f.Name, f.File, f.Line, uint64(f.PC-f.Entry))
+		args := "..."
+		if vm.mod.Funcs[f.Func].Args == 0 {
+			args = ""
+		}
+		fmt.Fprintf(&b, "%s(%s)\n\t%s:%d +%#x\n", f.Name, args, f.File, f.Line, uint64(f.PC-f.Entry))
 	}
 	if pc := Addr(gGet(g, gCreator)); pc != 0 {
 		if fn := vm.code.find(pc); fn != 0 {
