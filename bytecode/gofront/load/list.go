@@ -83,12 +83,12 @@ func (l *loader) otherModule(err error) (string, bool) {
 
 // listed is what the go command says about a package.
 type listed struct {
-	Dir, ImportPath, Name                                 string
-	Standard, DepOnly, Incomplete                         bool
-	GoFiles, CgoFiles, SFiles, IgnoredGoFiles, EmbedFiles []string
-	ImportMap                                             map[string]string
-	Module                                                *struct{ GoVersion string }
-	Error                                                 *listError
+	Dir, ImportPath, Name                       string
+	Standard, DepOnly, Incomplete               bool
+	GoFiles, SFiles, IgnoredGoFiles, EmbedFiles []string
+	ImportMap                                   map[string]string
+	Module                                      *struct{ GoVersion string }
+	Error                                       *listError
 }
 
 type listError struct {
@@ -129,7 +129,7 @@ func (l *loader) listUser() ([]string, error) {
 func (l *loader) list(patterns []string) ([]string, error) {
 	args := []string{
 		"list", "-e", "-deps", "-tags=" + strings.Join(l.ctx.BuildTags, ","),
-		"-json=Dir,ImportPath,Name,Standard,DepOnly,Incomplete,GoFiles,CgoFiles,SFiles,IgnoredGoFiles,EmbedFiles,ImportMap,Module,Error", "--",
+		"-json=Dir,ImportPath,Name,Standard,DepOnly,Incomplete,GoFiles,SFiles,IgnoredGoFiles,EmbedFiles,ImportMap,Module,Error", "--",
 	}
 	out, err := l.goCommand(append(args, patterns...)...)
 	if err != nil {
@@ -176,20 +176,15 @@ func (l *loader) usesC(p *listed) string {
 	if p.Standard {
 		return ""
 	}
-	for _, list := range [][]string{p.CgoFiles, p.IgnoredGoFiles} {
-		for _, name := range list {
-			file := filepath.Join(p.Dir, name)
-			if list[0] != "" && len(p.CgoFiles) == 0 {
-				// An ignored file counts only if nothing but cgo excludes it.
-				ctx := l.ctx
-				ctx.CgoEnabled = true
-				if ok, err := ctx.MatchFile(p.Dir, name); err != nil || !ok {
-					continue
-				}
-			}
-			if msg := l.fileUsesC(file); msg != "" {
-				return msg
-			}
+	// Without cgo the go command ignores files that import "C"; of the ignored ones those count that nothing else excludes.
+	ctx := l.ctx
+	ctx.CgoEnabled = true
+	for _, name := range p.IgnoredGoFiles {
+		if ok, err := ctx.MatchFile(p.Dir, name); err != nil || !ok {
+			continue
+		}
+		if msg := l.fileUsesC(filepath.Join(p.Dir, name)); msg != "" {
+			return msg
 		}
 	}
 	return ""

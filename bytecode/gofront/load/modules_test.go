@@ -78,6 +78,12 @@ func TestOtherModule(t *testing.T) {
 	require.ErrorIs(t, err, ErrProgram)
 }
 
+func TestFileThatUsesC(t *testing.T) {
+	dir := writeModule(t, map[string]string{"a.go": "package main\n\nimport \"C\"\n\nfunc main() {}\n"})
+	_, err := Load(Config{Args: []string{"a.go"}, Dir: dir})
+	require.EqualError(t, err, `./a.go:3:8: import "C" is not supported`)
+}
+
 // TestErrors compares the messages with what the go command prints. In the
 // table: the files of a module, what the message must contain.
 func TestErrors(t *testing.T) {
