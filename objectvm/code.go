@@ -178,9 +178,9 @@ func (vm *VM) resolve(info *bytecode.OpInfo, ext uint64) (uint64, error) {
 	case bytecode.ExtGlobal:
 		return uint64(DataBase) + ext, nil
 	case bytecode.ExtRO:
-		return uint64(vm.rt.ro.blob(ext)), nil
+		return uint64(vm.rt.ro.addr(roBlobOff+ext)), nil
 	case bytecode.ExtStr:
-		off := uint64(vm.rt.ro.blob(ext&0xffffffff) - ROBase)
+		off := uint64(vm.rt.ro.addr(roBlobOff+ext&0xffffffff) - ROBase)
 		if off>>32 != 0 {
 			return 0, fmt.Errorf("string at %#x", off)
 		}
