@@ -178,7 +178,7 @@ func (vm *VM) resolve(info *bytecode.OpInfo, ext uint64) (uint64, error) {
 	case bytecode.ExtGlobal:
 		return uint64(DataBase) + ext, nil
 	case bytecode.ExtRO:
-		return uint64(vm.rt.ro.addr(roBlobOff+ext)), nil
+		return uint64(vm.rt.ro.addr(roBlobOff + ext)), nil
 	case bytecode.ExtStr:
 		off := uint64(vm.rt.ro.addr(roBlobOff+ext&0xffffffff) - ROBase)
 		if off>>32 != 0 {
