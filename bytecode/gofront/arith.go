@@ -329,8 +329,8 @@ func (l *lowerer) concat(d opd, x *ssa.BinOp) {
 
 func (l *lowerer) concatParts(x *ssa.BinOp, out []ssa.Value) []ssa.Value {
 	for _, o := range [2]ssa.Value{x.X, x.Y} {
-		if l.fused[o] {
-			out = l.concatParts(o.(*ssa.BinOp), out)
+		if y, ok := o.(*ssa.BinOp); ok && l.fused[o] {
+			out = l.concatParts(y, out)
 		} else {
 			out = append(out, o)
 		}

@@ -103,26 +103,33 @@ func (l *lowerer) enter(s *ssa.BasicBlock) {
 // ifTerm branches on x's condition to the successors of the current block.
 func (l *lowerer) ifTerm(x *ssa.If) {
 	b := l.blk
+	if e, ok := x.Cond.(*ssa.Extract); ok && l.fused[e] {
+		l.assertBranch(e.Tuple.(*ssa.TypeAssert))
+		return
+	}
 	t, f := b.Succs[0], b.Succs[1]
 	neg := false
 	if l.labels[t.Index] == l.nextLabel() || (l.labels[f.Index] != l.nextLabel() && l.hasMoves(b, t) && !l.hasMoves(b, f)) {
 		t, f, neg = f, t, true
 	}
-	target := l.labels[t.Index]
-	if l.hasMoves(b, t) {
-		target = l.f.newLabel()
-		n, pos := target, l.pos
-		l.cold = append(l.cold, func() {
-			l.pos = pos
-			l.blk = b
-			l.label(n)
-			l.phiMoves(b, t)
-			l.jmp(l.labels[t.Index])
-		})
-	}
-	l.condBranch(x.Cond, neg, target)
+	l.condBranch(x.Cond, neg, l.edgeLabel(b, t))
 	l.phiMoves(b, f)
 	l.enter(f)
+}
+
+// edgeLabel is where a branch from b to s goes: to a place that performs the moves of the edge, if there are any.
+func (l *lowerer) edgeLabel(b, s *ssa.BasicBlock) int32 {
+	if !l.hasMoves(b, s) {
+		return l.labels[s.Index]
+	}
+	n, pos := l.f.newLabel(), l.pos
+	l.cold = append(l.cold, func() {
+		l.pos, l.blk = pos, b
+		l.label(n)
+		l.phiMoves(b, s)
+		l.jmp(l.labels[s.Index])
+	})
+	return n
 }
 
 func predIndex(b, s *ssa.BasicBlock) int {

@@ -39,6 +39,8 @@ func (l *lowerer) decideCond(v ssa.Value, b *ssa.BasicBlock) {
 		if x.Block() == b && len(*x.Referrers()) == 1 && l.canFuse(x) {
 			l.fused[x] = true
 		}
+	case *ssa.Extract:
+		l.decideAssert(x, b)
 	case *ssa.UnOp:
 		if x.Op == token.NOT && x.Block() == b && len(*x.Referrers()) == 1 {
 			l.fused[x] = true
@@ -129,7 +131,8 @@ func (l *lowerer) storedFirst(a *ssa.Alloc) bool {
 			continue
 		}
 		if s, ok := in.(*ssa.Store); ok && s.Addr == a {
-			return true
+			_, isConst := s.Val.(*ssa.Const) // may be loaded part by part
+			return !isConst
 		}
 		var buf [8]*ssa.Value
 		for _, o := range in.Operands(buf[:0]) {

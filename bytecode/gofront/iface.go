@@ -123,13 +123,7 @@ func (l *lowerer) typeAssert(x *ssa.TypeAssert) {
 	}
 	t := x.AssertedType
 	r := l.la.of(t)
-	have := s
-	if !isEmptyIface(x.X.Type()) {
-		have = l.ptrTmp()
-		l.op3(bytecode.OpIFTYPE, have, s, opd{})
-	}
-	want := l.ptrTmp()
-	l.emit(ins{op: m(bytecode.OpLDT), a: want, ext: uint64(l.c.typeID(t))})
+	have, want := l.typeWords(x, s)
 	bad := l.f.newLabel()
 	l.branch(bytecode.OpJNE, have, want, bad)
 	blk, pos := l.blk, l.pos
@@ -185,4 +179,82 @@ func (l *lowerer) data(d, s opd, t types.Type) {
 	default:
 		l.load(d, addr{base: s.word(1)}, t)
 	}
+}
+
+// typeWords loads the dynamic type of the operand and the asserted type.
+func (l *lowerer) typeWords(x *ssa.TypeAssert, s opd) (have, want opd) {
+	have, want = s, l.ptrTmp()
+	if !isEmptyIface(x.X.Type()) {
+		have = l.ptrTmp()
+		l.op3(bytecode.OpIFTYPE, have, s, opd{})
+	}
+	l.emit(ins{op: m(bytecode.OpLDT), a: want, ext: uint64(l.c.typeID(x.AssertedType))})
+	return have, want
+}
+
+// decideAssert joins v, ok := x.(T) for a concrete T with the branch on ok, if
+// v is used only where ok is true.
+func (l *lowerer) decideAssert(ok *ssa.Extract, b *ssa.BasicBlock) {
+	x, isAssert := ok.Tuple.(*ssa.TypeAssert)
+	if !isAssert || ok.Index != 1 || types.IsInterface(x.AssertedType) || x.Block() != b || ok.Block() != b ||
+		len(*ok.Referrers()) != 1 || len(b.Succs[0].Preds) != 1 || l.isPureHeader(b) {
+		return
+	}
+	for _, r := range *x.Referrers() {
+		switch e := r.(type) {
+		case *ssa.DebugRef:
+		case *ssa.Extract:
+			if e != ok && (e.Index != 0 || e.Block() != b || !usedOnlyIn(e, b.Succs[0])) {
+				return
+			}
+		default:
+			return
+		}
+	}
+	l.fused[x] = true
+	for _, r := range *x.Referrers() {
+		if e, isExtract := r.(*ssa.Extract); isExtract {
+			l.fused[e] = true
+		}
+	}
+}
+
+// usedOnlyIn: every use of v is in a block that is dominated by s.
+func usedOnlyIn(v ssa.Value, s *ssa.BasicBlock) bool {
+	for _, r := range *v.Referrers() {
+		switch x := r.(type) {
+		case *ssa.DebugRef:
+		case *ssa.Phi:
+			for i, e := range x.Edges {
+				if e == v && !s.Dominates(x.Block().Preds[i]) {
+					return false
+				}
+			}
+		default:
+			if !s.Dominates(r.Block()) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// assertBranch ends a block with an assertion and the branch on its success.
+func (l *lowerer) assertBranch(x *ssa.TypeAssert) {
+	b := l.blk
+	s := l.use(x.X)
+	have, want := l.typeWords(x, s)
+	l.branch(bytecode.OpJNE, have, want, l.edgeLabel(b, b.Succs[1]))
+	for _, r := range *x.Referrers() {
+		e, ok := r.(*ssa.Extract)
+		if !ok || e.Index != 0 || len(*e.Referrers()) == 0 {
+			continue
+		}
+		if direct(x.AssertedType) || l.la.of(x.AssertedType).boxed {
+			l.alias(e, s.word(1))
+		} else {
+			l.data(l.newValue(e), s, x.AssertedType)
+		}
+	}
+	l.enter(b.Succs[0])
 }

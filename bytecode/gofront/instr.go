@@ -138,8 +138,7 @@ func (l *lowerer) alloc(x *ssa.Alloc) {
 		w := int(l.f.vregs[v].w)
 		switch {
 		case w == 0:
-		case l.zeroed[x]:
-			l.emit(ins{op: pDef, a: opd{v: v}})
+		case l.zeroed[x]: // the store defines all of it
 		case l.la.of(t).boxed:
 			l.zeroOf(opd{v: v}, t)
 		default:
@@ -158,6 +157,11 @@ func (l *lowerer) storeInstr(x *ssa.Store) {
 	}
 	if g, ok := x.Addr.(*ssa.Global); ok && g.Name() == "init$guard" {
 		return
+	}
+	if f, ok := x.Addr.(*ssa.FieldAddr); ok { // blank fields of composite literals stay zero
+		if st := elemOf(f.X.Type()).Underlying().(*types.Struct); st.Field(f.Field).Name() == "_" {
+			return
+		}
 	}
 	if v, ok := x.Addr.(*ssa.Alloc); ok && l.c.byValue(v) {
 		l.captured[v] = l.use(x.Val)

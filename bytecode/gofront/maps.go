@@ -135,10 +135,27 @@ func (l *lowerer) sliceArray(x *ssa.Slice, p *types.Pointer, opt func(ssa.Value)
 		l.intConst(d.word(2), at.Len()-lo)
 		return
 	}
+	if a, ok := x.X.(*ssa.Alloc); ok && a.Comment == "makeslice" && x.High != nil {
+		l.checkMake(l.use(x.High), at.Len())
+	}
 	es := l.la.sizes.Sizeof(at.Elem())
 	l.emit(ins{
 		op: m(bytecode.OpSLICEARR), a: d, b: base, c: l.number(at.Len()),
 		xs: []opd{opt(x.Low), opt(x.High), opt(x.Max), l.number(es)},
+	})
+}
+
+// checkMake checks the length of make with a constant capacity, which go/ssa turns into an array and a slice of it.
+func (l *lowerer) checkMake(n opd, capacity int64) {
+	badLen, badCap, blk, pos := l.f.newLabel(), l.f.newLabel(), l.blk, l.pos
+	l.branch(bytecode.OpJLTI, n, imm(0), badLen)
+	l.branch(bytecode.OpJLT, l.number(capacity), n, badCap)
+	l.cold = append(l.cold, func() {
+		l.blk, l.pos = blk, pos
+		l.label(badLen)
+		l.trap(bytecode.TrapMakeSliceLen)
+		l.label(badCap)
+		l.trap(bytecode.TrapMakeSliceCap)
 	})
 }
 
