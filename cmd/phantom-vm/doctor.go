@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sort"
@@ -12,8 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"os/exec"
 
 	"phantomvm/cmd/phantom-vm/internal/monitor"
 	"phantomvm/hypervisor/tender"
@@ -62,8 +61,10 @@ and the Go toolchain. It exits with 0 if programs can be compiled and run in som
 
 func checkKVM() finding {
 	if err := tender.Available(); err != nil {
-		return finding{"kvm", false, err.Error(),
-			"load the module kvm_intel or kvm_amd, and give yourself the group of /dev/kvm; until then --monitor process is used"}
+		return finding{
+			"kvm", false, err.Error(),
+			"load the module kvm_intel or kvm_amd, and give yourself the group of /dev/kvm; until then --monitor process is used",
+		}
 	}
 	return finding{"kvm", true, "/dev/kvm can be used", ""}
 }

@@ -23,8 +23,6 @@ func try(name string, f func()) (err error) {
 
 type tree struct{ left, right *tree }
 
-func (t *tree) depth() int { return 1 + max(t.left.depth(), t.right.depth()) }
-
 func nested() {
 	defer fmt.Println("nested: last deferred call")
 	defer func() {
@@ -35,7 +33,7 @@ func nested() {
 }
 
 func main() {
-	var index = 7
+	index := 7
 	var zero int
 	var m map[string]int
 	var value any = "text"
@@ -47,7 +45,7 @@ func main() {
 		{"divide", func() { fmt.Println(1 / zero) }},
 		{"nil map", func() { m["a"] = 1 }},
 		{"assertion", func() { fmt.Println(value.(int)) }},
-		{"nil pointer", func() { fmt.Println(new(tree).depth()) }},
+		{"nil pointer", func() { fmt.Println(new(tree).left.right) }},
 		{"slice", func() { fmt.Println("hello"[index:]) }},
 		{"closed channel", func() { c := make(chan int); close(c); close(c) }},
 		{"nested", nested},
