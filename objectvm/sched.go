@@ -72,6 +72,7 @@ func (vm *VM) RunSlice(fuel int64) Status {
 	if vm.gcWanted || vm.cfg.GCStress {
 		vm.collect()
 	}
+	vm.check()
 	return Status{Kind: Running}
 }
 

@@ -1,0 +1,5 @@
+//go:build !phantomdebug
+
+package objectvm
+
+func (vm *VM) check() {}
