@@ -40,7 +40,11 @@ func TestNothingOutside(t *testing.T) {
 			want := goRun(t, p, input)
 			code, err := os.ReadFile(module(t, p))
 			require.NoError(t, err)
-			got, attaches := dropEverySlice(t, code, input, rnd)
+			fuel := int64(1000)
+			if strings.HasPrefix(p, "./examples") {
+				fuel = 200_000
+			}
+			got, attaches := dropEverySlice(t, code, input, fuel, rnd)
 			require.Equal(t, want.stdout, got.stdout)
 			require.Equal(t, message(want.stderr), message(got.stderr))
 			require.Equal(t, want.code, got.code)
@@ -60,7 +64,7 @@ type hostClock struct{}
 func (hostClock) Now() int64 { return time.Now().UnixNano() }
 
 // dropEverySlice runs a module to its end with a new VM for each slice.
-func dropEverySlice(t *testing.T, code []byte, input string, rnd *rand.Rand) (result, int) {
+func dropEverySlice(t *testing.T, code []byte, input string, longest int64, rnd *rand.Rand) (result, int) {
 	arena, err := objectvm.MapArena()
 	require.NoError(t, err)
 	defer func() { require.NoError(t, arena.Unmap()) }()
@@ -72,7 +76,7 @@ func dropEverySlice(t *testing.T, code []byte, input string, rnd *rand.Rand) (re
 	var out [2]strings.Builder
 	for n := 1; ; n++ {
 		// Most slices are long enough for progress, some end almost at once.
-		fuel := rnd.Int64N(200_000)
+		fuel := rnd.Int64N(longest)
 		if n%4 == 0 {
 			fuel = rnd.Int64N(50)
 		}
