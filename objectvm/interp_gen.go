@@ -403,6 +403,18 @@ func interp() bool {
 			(*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = t
 			pc = unsafe.Add(pc, 8)
 			continue
+		case 76: // STREQ
+			n := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+1*8)))
+			var t uint64
+			if n == (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8+1*8))) {
+				if n != 0 && (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))) != (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8+0*8))) {
+					goto slow
+				}
+				t = 1
+			}
+			(*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = t
+			pc = unsafe.Add(pc, 8)
+			continue
 		case 80: // FADD
 			(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))) + (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8+0*8)))
 			pc = unsafe.Add(pc, 8)
@@ -1286,6 +1298,62 @@ func interp() bool {
 			}
 			pc = unsafe.Add(pc, 16)
 			continue
+		case 198: // SLICE
+			t, n := (*(*uint64)(unsafe.Add(pc, 8))), (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+1*8)))
+			lo, hi := uint64(0), n
+			if uint16(t) != absent {
+				lo = (*(*uint64)(unsafe.Add(fp, uintptr(uint16(t))*8)))
+			}
+			if uint16(t>>16) != absent {
+				hi = (*(*uint64)(unsafe.Add(fp, uintptr(uint16(t>>16))*8)))
+			}
+			most := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+2*8)))
+			if uint16(t>>32) != absent || hi > most || lo > hi {
+				goto slow
+			}
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8)))
+			if lo != most {
+				p += lo * (*(*uint64)(unsafe.Add(fp, uintptr(uint16(t>>48))*8)))
+			}
+			(*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))), (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+1*8))), (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+2*8))) = p, hi-lo, most-lo
+			pc = unsafe.Add(pc, 16)
+			continue
+		case 199: // SLICESTR
+			t, n := (*(*uint64)(unsafe.Add(pc, 8))), (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+1*8)))
+			lo, hi := uint64(0), n
+			if uint16(t) != absent {
+				lo = (*(*uint64)(unsafe.Add(fp, uintptr(uint16(t))*8)))
+			}
+			if uint16(t>>16) != absent {
+				hi = (*(*uint64)(unsafe.Add(fp, uintptr(uint16(t>>16))*8)))
+			}
+			if hi > n || lo > hi {
+				goto slow
+			}
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8)))
+			if lo != n {
+				p += lo
+			}
+			(*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))), (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+1*8))) = p, hi-lo
+			pc = unsafe.Add(pc, 16)
+			continue
+		case 204: // STRNEXT
+			pos := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+2*8)))
+			if pos >= (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+1*8))) {
+				goto slow
+			}
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))) + pos
+			if p-uint64(ROBase) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[0] {
+				goto slow
+			}
+			r := uint64((*(*uint8)(unsafe.Add(nil, p))))
+			if r >= 0x80 {
+				goto slow
+			}
+			(*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+2*8))) = pos + 1
+			(*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))), (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+1*8))), (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+2*8))) = 1, pos, r
+			pc = unsafe.Add(pc, 8)
+			continue
 		case 224: // CALL
 			nfp := unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8)
 			ent := (*(*unsafe.Pointer)(unsafe.Add(pc, 8)))
@@ -1430,7 +1498,7 @@ func interp() bool {
 			(*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = p
 			pc = unsafe.Add(pc, 8)
 			continue
-		case 0, 76, 77, 78, 79, 87, 88, 89, 90, 142, 143, 153, 160, 161, 162, 183, 193, 196, 197, 198, 199, 200, 201, 202, 203, 204, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219, 220, 221, 222, 223, 230, 231, 232, 233, 234, 235, 236, 237, 239, 240, 241, 242, 243, 244, 245, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255:
+		case 0, 77, 78, 79, 87, 88, 89, 90, 142, 143, 153, 160, 161, 162, 183, 193, 196, 197, 200, 201, 202, 203, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219, 220, 221, 222, 223, 230, 231, 232, 233, 234, 235, 236, 237, 239, 240, 241, 242, 243, 244, 245, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255:
 			goto slow
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // A load or store outside the loop checks the range of its address byte by byte wide; a store opens the pages; unaligned
 // accesses are executed here. What is not accessible traps as a nil dereference.
 
-// memOp describes a load or store of up to three words.
+// memOp describes a load or store of up to three words; size is 0 for other instructions.
 type memOp struct {
 	size   uint8 // bytes
 	store  bool
@@ -20,7 +20,7 @@ type memOp struct {
 	index  bool // base and length in slots b, b+1, index in slot c
 }
 
-var memOps = map[bytecode.Op]memOp{
+var memOps = [256]memOp{
 	bytecode.OpLD8U: {size: 1}, bytecode.OpLD8S: {size: 1, signed: true}, bytecode.OpLD16U: {size: 2}, bytecode.OpLD16S: {size: 2, signed: true},
 	bytecode.OpLD32U: {size: 4}, bytecode.OpLD32S: {size: 4, signed: true}, bytecode.OpLD64: {size: 8}, bytecode.OpLD128: {size: 16}, bytecode.OpLD192: {size: 24},
 	bytecode.OpST8: {size: 1, store: true}, bytecode.OpST16: {size: 2, store: true}, bytecode.OpST32: {size: 4, store: true},
@@ -114,7 +114,7 @@ func (vm *VM) loadSlots(at int, p Addr, n uint64) {
 
 // executeRare executes what the loop hands over besides calls and allocations.
 func (vm *VM) executeRare(in *instr) Outcome {
-	if m, ok := memOps[bytecode.Op(in.op)]; ok {
+	if m := memOps[in.op]; m.size != 0 {
 		return vm.accessSlow(in, m)
 	}
 	a, b, c := int(in.a), int(in.b), int(in.c)

@@ -19,6 +19,8 @@ package objectvm
 
 import "phantomvm/bytecode"
 
+//go:generate go run ./internal/interpgen
+
 // Outcome says how an instruction outside the loop, or a native function, ended.
 type Outcome uint8
 

@@ -161,6 +161,7 @@ var macros = []struct {
 	{regexp.MustCompile(`OPEN\((.*)\)`), "if AT(uint8, uintptr(stateOff)+uintptr($1)>>PageShift) == 0 {\ngoto slow\n}"},
 	{regexp.MustCompile(`BRANCH\((\w+)\)`), "pc = unsafe.Add(pc, int($1)*8)\ncontinue"},
 	{regexp.MustCompile(`NEXT\((\d+)\)`), "pc = unsafe.Add(pc, $1)\ncontinue"},
+	{regexp.MustCompile(`\bS\((t[>0-9]*)\)`), "AT(uint64, unsafe.Add(fp, uintptr(uint16($1))*8))"},
 	{regexp.MustCompile(`R\(t\+1\)`), "AT(uint64, unsafe.Add(fp, uintptr(uint16(t))*8+8))"},
 	{regexp.MustCompile(`R\(t\)`), "AT(uint64, unsafe.Add(fp, uintptr(uint16(t))*8))"},
 	{regexp.MustCompile(`R\(d\)`), "AT(uint64, unsafe.Add(fp, uintptr(AT(uint16, unsafe.Add(pc, 8)))*8))"},

@@ -20,6 +20,12 @@ func boolean(name, cond string) body {
 	return body{name, "var t uint64\nif " + cond + " {\nt = 1\n}\nR(a) = t"}
 }
 
+// bounds reads the optional bounds of a slice expression; S(x) is the slot that the low 16 bits of x name.
+const (
+	bounds1 = "t, n := EXT, R(b+1)\nlo, hi := uint64(0), n\nif uint16(t) != absent {\nlo = S(t)\n}\nif uint16(t>>16) != absent {\nhi = S(t>>16)\n}\n"
+	bounds  = bounds1 + "most := R(b+2)\n"
+)
+
 // straight lists instructions that go on with the next one.
 var straight = []body{
 	{"NOP", ""},
@@ -110,6 +116,11 @@ var straight = []body{
 	{"FST32", "AT(uint32, unsafe.Add(fp, B)) = uint32(R(a))"},
 	{"FLDX", "i, t := R(c), EXT\nif i >= t>>32 {\ngoto slow\n}\nq := unsafe.Add(fp, B)\nif uint32(t) == 8 {\nR(a) = AT(uint64, unsafe.Add(q, i*8))\n} else if uint32(t) == 1 && N == 0 {\nR(a) = uint64(AT(uint8, unsafe.Add(q, i)))\n} else if uint32(t) == 4 && N == 0 {\nR(a) = uint64(AT(uint32, unsafe.Add(q, i*4)))\n} else {\ngoto slow\n}"},
 	{"FSTX", "i, t := R(c), EXT\nif i >= t>>32 {\ngoto slow\n}\nq := unsafe.Add(fp, B)\nif uint32(t) == 8 {\nAT(uint64, unsafe.Add(q, i*8)) = R(a)\n} else if uint32(t) == 1 {\nAT(uint8, unsafe.Add(q, i)) = uint8(R(a))\n} else if uint32(t) == 4 {\nAT(uint32, unsafe.Add(q, i*4)) = uint32(R(a))\n} else {\ngoto slow\n}"},
+	// The common cases of instructions that are slow in general.
+	{"STREQ", "n := R(b+1)\nvar t uint64\nif n == R(c+1) {\nif n != 0 && R(b) != R(c) {\ngoto slow\n}\nt = 1\n}\nR(a) = t"},
+	{"STRNEXT", "pos := R(b+2)\nif pos >= R(b+1) {\ngoto slow\n}\np := R(b) + pos\nLOAD(p, 0)\nr := uint64(AT(uint8, p))\nif r >= 0x80 {\ngoto slow\n}\nR(b+2) = pos + 1\nR(a), R(a+1), R(a+2) = 1, pos, r"},
+	{"SLICE", bounds + "if uint16(t>>32) != absent || hi > most || lo > hi {\ngoto slow\n}\np := R(b)\nif lo != most {\np += lo * S(t>>48)\n}\nR(a), R(a+1), R(a+2) = p, hi-lo, most-lo"},
+	{"SLICESTR", bounds1 + "if hi > n || lo > hi {\ngoto slow\n}\np := R(b)\nif lo != n {\np += lo\n}\nR(a), R(a+1) = p, hi-lo"},
 	{"IFTYPE", "p := R(b)\nif p != 0 {\np += 8\nLOAD(p, 3)\np = AT(uint64, p)\n}\nR(a) = p"},
 }
 
