@@ -1,6 +1,7 @@
 package gofront
 
 import (
+	"go/token"
 	"go/types"
 
 	"golang.org/x/tools/go/ssa"
@@ -179,6 +180,49 @@ func (l *lowerer) hoistable(v ssa.Value) (any, bool) {
 	return nil, false
 }
 
+// smallKey names a number that fits an immediate operand. Most instructions
+// take it as such; stores and the bound of a counting loop need it in a register.
+func (l *lowerer) smallKey(v ssa.Value) (any, bool) {
+	x, ok := v.(*ssa.Const)
+	if !ok || x.Value == nil {
+		return nil, false
+	}
+	k := l.la.of(x.Type()).kind
+	if !k.integer() && k != kBool {
+		return nil, false
+	}
+	return constKey{kind: k, bits: constBits(x, k)}, true
+}
+
+// needsRegister is the small constant that an instruction of a loop wants in a register.
+func (l *lowerer) needsRegister(in ssa.Instruction) ssa.Value {
+	switch x := in.(type) {
+	case *ssa.Store:
+		if a, ok := x.Addr.(*ssa.Alloc); ok && l.frame[a] != 0 {
+			return nil
+		}
+		return x.Val
+	case *ssa.BinOp:
+		if x.Op == token.LSS && l.fused[x] && l.la.of(x.X.Type()).kind == kI64 {
+			return x.Y
+		}
+	}
+	return nil
+}
+
+// hoistedSmall finds the register of a small constant that was loaded before the current loop.
+func (l *lowerer) hoistedSmall(v ssa.Value) (opd, bool) {
+	if l.blk == nil || l.loops == nil || l.loops.outer[l.blk.Index] < 0 {
+		return opd{}, false
+	}
+	key, ok := l.smallKey(v)
+	if !ok {
+		return opd{}, false
+	}
+	o, ok := l.hoist[hoistKey{l.loops.outer[l.blk.Index], key}]
+	return o, ok
+}
+
 // hoisted finds the register of a constant that was loaded before the current loop.
 func (l *lowerer) hoisted(v ssa.Value) (opd, bool) {
 	if l.blk == nil || l.loops == nil {
@@ -209,24 +253,30 @@ func (l *lowerer) collectHoists() {
 		if l.loops.inner[pre.Index] >= 0 {
 			continue
 		}
+		want := func(v ssa.Value, key any) {
+			hk := hoistKey{k, key}
+			if _, dup := l.hoist[hk]; dup || count[k] >= maxHoists {
+				return
+			}
+			count[k]++
+			d := l.tmpOf(l.la.of(v.Type()))
+			l.hoist[hk] = d
+			l.hoistsOf[pre.Index] = append(l.hoistsOf[pre.Index], hoistItem{v, d})
+		}
 		var buf [8]*ssa.Value
 		for _, in := range b.Instrs {
+			if v := l.needsRegister(in); v != nil {
+				if key, ok := l.smallKey(v); ok {
+					want(v, key)
+				}
+			}
 			if skipHoist(in) {
 				continue
 			}
 			for _, o := range in.Operands(buf[:0]) {
-				key, ok := l.hoistable(*o)
-				if !ok {
-					continue
+				if key, ok := l.hoistable(*o); ok {
+					want(*o, key)
 				}
-				hk := hoistKey{k, key}
-				if _, dup := l.hoist[hk]; dup || count[k] >= maxHoists {
-					continue
-				}
-				count[k]++
-				d := l.tmpOf(l.la.of((*o).Type()))
-				l.hoist[hk] = d
-				l.hoistsOf[pre.Index] = append(l.hoistsOf[pre.Index], hoistItem{*o, d})
 			}
 		}
 	}

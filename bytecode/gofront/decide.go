@@ -321,3 +321,44 @@ func (l *lowerer) decideAppend(x *ssa.Call) {
 		}
 	}
 }
+
+// canFuse says whether a comparison can be part of its branch.
+func (l *lowerer) canFuse(x *ssa.BinOp) bool {
+	switch x.Op {
+	case token.EQL, token.NEQ, token.LSS, token.LEQ, token.GTR, token.GEQ:
+	default:
+		return false
+	}
+	if _, ok := nilCompared(x); ok {
+		return true
+	}
+	r := l.la.of(x.X.Type())
+	return r.kind.integer() || r.kind.float() || r.kind == kBool || r.kind == kPtr || r.kind == kString
+}
+
+// nilCompared: x compares a value, which it returns, with nil. The first word decides.
+func nilCompared(x *ssa.BinOp) (ssa.Value, bool) {
+	if x.Op != token.EQL && x.Op != token.NEQ {
+		return nil, false
+	}
+	isNil := func(v ssa.Value) bool {
+		c, ok := v.(*ssa.Const)
+		if !ok || c.Value != nil {
+			return false
+		}
+		switch c.Type().Underlying().(type) {
+		case *types.Slice, *types.Interface, *types.Pointer, *types.Map, *types.Chan, *types.Signature:
+			return true
+		case *types.Basic:
+			return true
+		}
+		return false
+	}
+	switch {
+	case isNil(x.Y):
+		return x.X, true
+	case isNil(x.X):
+		return x.Y, true
+	}
+	return nil, false
+}

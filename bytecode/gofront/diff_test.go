@@ -136,3 +136,27 @@ func TestDifferential(t *testing.T) {
 		})
 	}
 }
+
+// TestPackages: several packages with initialisers, in a module of their own.
+func TestPackages(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":     "module example.com/m\n\ngo 1.26\n",
+		"main.go":    "package main\n\nimport (\n\t\"fmt\"\n\n\t\"example.com/m/b\"\n\t\"example.com/m/z/a\"\n)\n\nvar x = say(\"main.x\", y)\nvar y = say(\"main.y\", 1)\n\nfunc say(s string, n int) int { fmt.Println(s); return n + 1 }\n\nfunc init() { fmt.Println(\"main init 1\", x, y) }\n\nfunc init() { fmt.Println(\"main init 2\") }\n\nfunc main() { fmt.Printf(\"%v %T %v\\n\", b.V, a.Box[b.T]{}, a.Sum(1, 2)) }\n",
+		"b/b.go":     "package b\n\nimport (\n\t\"fmt\"\n\n\t\"example.com/m/z/a\"\n)\n\ntype T struct{ n int }\n\nfunc (t T) String() string { return fmt.Sprint(\"T\", t.n) }\n\nvar V = func() T { fmt.Println(\"b.V\", a.N); return T{a.N} }()\n\nfunc init() { fmt.Println(\"b init\"); a.N++ }\n",
+		"z/a/a.go":   "package a\n\nimport \"fmt\"\n\nvar N = 40\n\ntype Box[T any] struct{ v T }\n\nfunc Sum[T int | string](xs ...T) (s T) {\n\tfor _, x := range xs {\n\t\ts += x\n\t}\n\treturn\n}\n\nfunc init() { fmt.Println(\"a init\", N); N++ }\n",
+		"z/a/a_2.go": "package a\n\nimport \"fmt\"\n\nvar unused = fmt.Sprint(\"kept\", N)\n\nfunc init() { fmt.Println(\"a_2\", unused) }\n",
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	m, err := gofront.Compile(gofront.Config{Patterns: []string{"."}, Dir: dir})
+	require.NoError(t, err)
+	got, err := runVM(m, 60*time.Second)
+	require.NoError(t, err)
+	cmd := exec.Command("go", "run", ".")
+	cmd.Dir = dir
+	want, err := cmd.Output()
+	require.NoError(t, err)
+	require.Equal(t, string(want), got.stdout)
+}

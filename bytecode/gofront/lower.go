@@ -219,6 +219,9 @@ func (l *lowerer) use(v ssa.Value) opd {
 		if o, ok := l.hoisted(v); ok {
 			return o
 		}
+		if o, ok := l.hoistedSmall(v); ok {
+			return o
+		}
 		t := l.tmpOf(l.la.of(v.Type()))
 		l.into(t, v)
 		return t
