@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,6 +104,9 @@ func (d *demo) undisturbed(tmp string) ([]byte, error) {
 	return out, nil
 }
 
+// killAfter is how long the program is let run after its first output, before it is killed.
+const killAfter = 700 * time.Millisecond
+
 // incarnation runs the program once; if kill is set it is killed after a while. done: it came to its end.
 func (d *demo) incarnation(kill bool) (done bool, err error) {
 	cmd := exec.Command(d.self, "run", "--monitor", d.monitor, "--dir", d.dir, d.module)
@@ -119,15 +123,20 @@ func (d *demo) incarnation(kill bool) (done bool, err error) {
 	}
 	go d.showMessages(stderr)
 	var killed chan struct{}
-	if kill {
+	var timer *time.Timer
+	first, last := firstAndLast(stdout, func() {
+		if !kill { // what was shown is durable: from now on there is something to go on with
+			return
+		}
 		killed = make(chan struct{})
-		timer := time.AfterFunc(time.Duration(900+len(d.dir)%200)*time.Millisecond, func() {
+		timer = time.AfterFunc(killAfter+rand.N(killAfter/2), func() {
 			cmd.Process.Kill() //nolint:errcheck // it may have ended by itself
 			close(killed)
 		})
+	})
+	if timer != nil {
 		defer timer.Stop()
 	}
-	first, last := firstAndLast(stdout)
 	if first != "" {
 		fmt.Fprintf(d.out, "%s … %s\n", first, last)
 	}
@@ -166,12 +175,14 @@ func (d *demo) showMessages(r io.Reader) {
 	}
 }
 
-func firstAndLast(r io.Reader) (first, last string) {
+// firstAndLast reads lines to the end and calls began at the first.
+func firstAndLast(r io.Reader, began func()) (first, last string) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		if first == "" {
 			first = lines.Text()
+			began()
 		}
 		last = lines.Text()
 	}
