@@ -130,8 +130,8 @@ func (d *demo) incarnation(kill bool) (done bool, err error) {
 		}
 		killed = make(chan struct{})
 		timer = time.AfterFunc(killAfter+rand.N(killAfter/2), func() {
-			cmd.Process.Kill() //nolint:errcheck // it may have ended by itself
 			close(killed)
+			cmd.Process.Kill() //nolint:errcheck // it may have ended by itself
 		})
 	})
 	if timer != nil {
