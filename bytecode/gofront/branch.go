@@ -2,7 +2,6 @@ package gofront
 
 import (
 	"go/token"
-	"go/types"
 
 	"golang.org/x/tools/go/ssa"
 
