@@ -37,6 +37,7 @@ test-short: build ## the quick ones
 	PHANTOM_VM=$(CURDIR)/bin/phantom-vm $(GO) test -short ./...
 
 test-kvm-real: build ## the demo under hardware-style KVM, in QEMU
+	bin/phantom-vm build -o .cache/counter.pbc ./examples/counter
 	$(GO) run ./hypervisor/realkvm -- bin/phantom-vm .cache/counter.pbc -- /phantom-vm demo --monitor kvm /counter.pbc
 
 soak: build ## long tests: thousands of kills
