@@ -83,6 +83,7 @@ func (vm *VM) attachWaits() error {
 	if top >= maxWaits {
 		return fmt.Errorf("%w: %d waiters", ErrBadRecord, top)
 	}
+	active, chained := uint64(0), uint64(0)
 	for n := uint32(1); uint64(n) <= top; n++ {
 		if ld64(wrAddr(n)+wrG) == 0 {
 			continue
@@ -90,6 +91,17 @@ func (vm *VM) attachWaits() error {
 		if err := vm.attachWait(n, uint32(top)); err != nil {
 			return err
 		}
+		active++
+		if g := GID(ld64(wrAddr(n) + wrG)); uint64(n) == vm.gWait(g, gwWaits) { // the first of its goroutine's records
+			for m := uint64(n); m != 0; m = ld64(wrAddr(uint32(m)) + wrNextOfG) {
+				if chained++; m > top || chained > top || ld64(wrAddr(uint32(m))+wrG) != uint64(g) {
+					return fmt.Errorf("%w: waiters of goroutine record %d", ErrBadRecord, g)
+				}
+			}
+		}
+	}
+	if active != chained { // one that its goroutine does not know would never be removed
+		return fmt.Errorf("%w: %d waiters, %d of goroutines", ErrBadRecord, active, chained)
 	}
 	free := uint64(0)
 	for n := ld64(rtWaitFree); n != 0; n = ld64(wrAddr(uint32(n)) + 8) {

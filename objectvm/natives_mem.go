@@ -63,6 +63,7 @@ func nativeMemmove(vm *VM, args, _ []uint64) Outcome {
 	if !vm.checkRange(Addr(args[1]), n) || !vm.checkStore(Addr(args[0]), n) {
 		return vm.nilTrap()
 	}
+	vm.charge(n)
 	copy(bytesAt(Addr(args[0]), n), bytesAt(Addr(args[1]), n))
 	return Done
 }
@@ -72,6 +73,7 @@ func nativeMemclr(vm *VM, args, _ []uint64) Outcome {
 		if !vm.checkStore(Addr(args[0]), n) {
 			return vm.nilTrap()
 		}
+		vm.charge(n)
 		clear(bytesAt(Addr(args[0]), n))
 	}
 	return Done

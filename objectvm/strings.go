@@ -14,11 +14,15 @@ import (
 // maxAlloc bounds a single object.
 const maxAlloc = maxTypeSize
 
-// memBytes is a view of n bytes that the program may read; false if it may not.
+// charge makes work on n bytes use fuel, so that a slice ends soon after a large copy.
+func (vm *VM) charge(n uint64) { hot().fuel -= int64(n >> 8) }
+
+// memBytes is a view of n bytes that the program may read, to work on all of them; false if it may not.
 func (vm *VM) memBytes(p, n uint64) ([]byte, bool) {
 	if n == 0 {
 		return nil, true
 	}
+	vm.charge(n)
 	if !vm.checkRange(Addr(p), n) {
 		return nil, false
 	}
@@ -233,6 +237,7 @@ func nativeCopy(vm *VM, args, res []uint64) Outcome {
 	if !vm.checkRange(Addr(args[2]), bytes) || !vm.checkStore(Addr(args[0]), bytes) {
 		return vm.nilTrap()
 	}
+	vm.charge(bytes)
 	copy(bytesAt(Addr(args[0]), bytes), bytesAt(Addr(args[2]), bytes))
 	res[0] = n
 	return Done
