@@ -26,7 +26,7 @@ func edge(n int) int {
 	}
 	return s
 }
-func leaf(i int) int { var a [60]int; a[i%60] = i; return a[(i+1)%60] + a[i%60] }
+func leaf(i int) int     { var a [60]int; a[i%60] = i; return a[(i+1)%60] + a[i%60] }
 func leaf2(i, n int) int { return leaf(i) + n }
 
 func main() {
@@ -43,4 +43,17 @@ func main() {
 		s += <-done
 	}
 	println(s)
+}
+
+func wide(n int) (r [100]int, s string) {
+	if n > 0 {
+		r, s = wide(n - 1)
+	}
+	r[n%100] += n
+	return r, s + "."
+}
+
+func init() {
+	r, s := wide(400)
+	println(r[0], r[99], len(s))
 }
