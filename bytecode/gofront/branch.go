@@ -106,6 +106,10 @@ func (l *lowerer) ifTerm(x *ssa.If) {
 		l.assertBranch(e.Tuple.(*ssa.TypeAssert))
 		return
 	}
+	if u, ok := x.Cond.(*ssa.UnOp); ok && isGuard(u.X) { // the entry runs each package initialiser once
+		l.goTo(b.Succs[1])
+		return
+	}
 	t, f := b.Succs[0], b.Succs[1]
 	neg := false
 	if l.labels[t.Index] == l.nextLabel() || (l.labels[f.Index] != l.nextLabel() && l.hasMoves(b, t) && !l.hasMoves(b, f)) {
@@ -114,6 +118,12 @@ func (l *lowerer) ifTerm(x *ssa.If) {
 	l.condBranch(x.Cond, neg, l.edgeLabel(b, t))
 	l.phiMoves(b, f)
 	l.enter(f)
+}
+
+// isGuard: v is the variable by which a package initialiser knows that it ran.
+func isGuard(v ssa.Value) bool {
+	g, ok := v.(*ssa.Global)
+	return ok && g.Name() == "init$guard"
 }
 
 // edgeLabel is where a branch from b to s goes: to a place that performs the moves of the edge, if there are any.

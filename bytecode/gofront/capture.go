@@ -3,6 +3,7 @@ package gofront
 import (
 	"go/token"
 	"go/types"
+	"slices"
 
 	"golang.org/x/tools/go/ssa"
 )
@@ -69,7 +70,7 @@ func (c *linker) capturable(a *ssa.Alloc) bool {
 			closures = true
 		}
 	}
-	if store == nil || !closures || !onlyRead(a) {
+	if store == nil || !closures || !onlyRead(a) || repeats(store.Block(), a.Block()) {
 		return false
 	}
 	for _, r := range *a.Referrers() {
@@ -78,6 +79,27 @@ func (c *linker) capturable(a *ssa.Alloc) bool {
 		}
 	}
 	return true
+}
+
+// repeats: control can come from b to b again without passing through via.
+func repeats(b, via *ssa.BasicBlock) bool {
+	if b == via {
+		return false
+	}
+	seen := map[*ssa.BasicBlock]bool{via: true}
+	work := slices.Clone(b.Succs)
+	for len(work) > 0 {
+		x := work[len(work)-1]
+		work = work[:len(work)-1]
+		if x == b {
+			return true
+		}
+		if !seen[x] {
+			seen[x] = true
+			work = append(work, x.Succs...)
+		}
+	}
+	return false
 }
 
 // onlyRead: besides stores to an Alloc itself, the variable at v is only loaded, here and in closures.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,4 +160,22 @@ func TestPackages(t *testing.T) {
 	want, err := cmd.Output()
 	require.NoError(t, err)
 	require.Equal(t, string(want), got.stdout)
+}
+
+// TestLongBranches: a loop whose body is longer than a short branch reaches.
+func TestLongBranches(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("package main\n\n//go:noinline\nfunc step(x, n int) int { return x*31 + n }\n\nfunc main() {\n\tx, f := 1, 0.5\n\tfor i := 0; i < 3; i++ {\n\t\tif x == 12345 {\n\t\t\tcontinue\n\t\t}\n")
+	for i := range 9000 {
+		fmt.Fprintf(&b, "\t\tx = step(x, %d)\n", i*10000)
+	}
+	b.WriteString("\t\tif f > 100 {\n\t\t\tbreak\n\t\t}\n\t\tf *= 20\n\t}\n\tprintln(x, f)\n}\n")
+	file := filepath.Join(t.TempDir(), "main.go")
+	require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o600))
+	m, err := gofront.Compile(gofront.Config{Patterns: []string{file}})
+	require.NoError(t, err)
+	require.NoError(t, bytecode.Verify(m))
+	got, err := runVM(m, 60*time.Second)
+	require.NoError(t, err)
+	require.Equal(t, runGo(t, filepath.Join(t.TempDir(), "prog"), file), got)
 }

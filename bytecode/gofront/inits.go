@@ -187,7 +187,7 @@ func (c *linker) scan(in ssa.Instruction) {
 			}
 			c.funcID(x)
 		case *ssa.Global:
-			if x.Name() != "init$guard" {
+			if !isGuard(x) {
 				if _, store := in.(*ssa.Store); !store {
 					c.globalOffset(x)
 				}

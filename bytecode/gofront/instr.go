@@ -155,7 +155,7 @@ func (l *lowerer) storeInstr(x *ssa.Store) {
 			return // the append stores it
 		}
 	}
-	if g, ok := x.Addr.(*ssa.Global); ok && g.Name() == "init$guard" {
+	if isGuard(x.Addr) {
 		return
 	}
 	if f, ok := x.Addr.(*ssa.FieldAddr); ok { // blank fields of composite literals stay zero
@@ -308,6 +308,9 @@ func (l *lowerer) negate(d, s opd, k repKind) {
 }
 
 func (l *lowerer) loadInstr(x *ssa.UnOp) {
+	if isGuard(x.X) {
+		return
+	}
 	if o, ok := l.captured[x.X]; ok {
 		l.alias(x, o)
 		return
