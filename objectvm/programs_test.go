@@ -2,8 +2,8 @@ package objectvm
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +29,7 @@ var modes = []mode{
 	{name: "plain", slice: 100_000},
 	{name: "freeze", slice: 997, freeze: true},
 	{name: "attach", slice: 4001, freeze: true, reattach: true},
-	{name: "collect", slice: 50, cfg: Config{GCStress: true}, freeze: true},
+	{name: "collect", slice: 300, cfg: Config{GCStress: true}, freeze: true},
 }
 
 func compileProgram(t testing.TB, path string) []byte {
@@ -149,19 +149,21 @@ func (r *rig) drain(out *bytes.Buffer, stream int) {
 	}
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // frozenPages holds checksums of pages that were frozen: none may change before the barrier has heard of it.
-type frozenPages map[uint64][32]byte
+type frozenPages map[uint64]uint32
 
 func (f frozenPages) add(b *openBarrier) {
 	for p := range b.touched {
-		f[p] = sha256.Sum256(PageBytes(PageID(p)))
+		f[p] = crc32.Checksum(PageBytes(PageID(p)), castagnoli)
 	}
 }
 
 func (f frozenPages) verify(t *testing.T) {
 	t.Helper()
 	for p, sum := range f {
-		if ld8(StateBase+Addr(p)) == 0 && sha256.Sum256(PageBytes(PageID(p))) != sum {
+		if ld8(StateBase+Addr(p)) == 0 && crc32.Checksum(PageBytes(PageID(p)), castagnoli) != sum {
 			t.Fatalf("page %d, address %#x, changed while it was frozen", p, uint64(ArenaBase)+p<<PageShift)
 		}
 	}
