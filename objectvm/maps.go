@@ -234,7 +234,7 @@ func (vm *VM) mapInsert(et *entryType, m, k, keyStored, val Addr) Outcome {
 		if !vm.checkStore(e, et.t.Size) {
 			return vm.nilTrap()
 		}
-		if needKeyUpdate(et.key) {
+		if et.keyUpdate {
 			moveBytes(e+Addr(et.keyOff), keyStored, et.keySize)
 		}
 		moveBytes(e+Addr(et.elOff), val, et.elLen)

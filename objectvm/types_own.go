@@ -23,6 +23,7 @@ type entryType struct {
 	keyOff, elOff  uint64
 	keySize, elLen uint64 // bytes as stored: a boxed value is stored as its address
 	fast           uint8  // see mapFast
+	keyUpdate      bool   // equal keys can differ: the newest is stored
 }
 
 // add appends the VM's types to the module's and returns the whole table.
@@ -81,7 +82,7 @@ func (o *ownTypes) entry(m *TypeInfo) *entryType {
 	_ = t.setStruct(new(uint64))
 	return &entryType{
 		t: t, key: m.Key, elem: m.Elem, keyOff: t.Fields[1].Offset, elOff: t.Fields[len(t.Fields)-1].Offset,
-		keySize: k.Size, elLen: v.Size, fast: mapFast(m.Key),
+		keySize: k.Size, elLen: v.Size, fast: mapFast(m.Key), keyUpdate: needKeyUpdate(m.Key),
 	}
 }
 
