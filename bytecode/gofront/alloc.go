@@ -40,7 +40,6 @@ type allocator struct {
 	slot   []int32 // by class: first slot, -1 unknown
 	always []vreg
 	calls  []int32           // positions at which the window is destroyed
-	depth  []uint8           // loop depth by instruction
 	base   int               // first slot of the window
 	pins   map[pinKey][]vreg // roots of the classes that occupy a pinned slot
 }

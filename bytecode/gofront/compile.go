@@ -1,4 +1,3 @@
-// Package gofront compiles Go programs to phantom bytecode.
 package gofront
 
 import (

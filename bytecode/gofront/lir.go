@@ -41,7 +41,6 @@ const (
 	pNone  mop = 256 + iota // deleted
 	pLabel                  // place of label
 	pDef                    // a: register begins to exist, content undefined
-	pUse                    // a: register is read (keeps it alive to here)
 )
 
 func m(op bytecode.Op) mop { return mop(op) }
@@ -121,9 +120,6 @@ func (f *mfunc) visit(i *ins, fn func(o *opd, words int, r role, frame bool)) {
 		return
 	case pDef:
 		fn(&i.a, int(f.vregs[i.a.v].w), roleDef, false)
-		return
-	case pUse:
-		fn(&i.a, int(f.vregs[i.a.v].w), roleUse, false)
 		return
 	}
 	info := bytecode.Info(bytecode.Op(i.op))

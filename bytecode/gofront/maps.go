@@ -38,8 +38,7 @@ func (l *lowerer) mapUpdate(x *ssa.MapUpdate) {
 const mapIterWords = 8
 
 func (l *lowerer) rangeStart(x *ssa.Range) {
-	if mt, ok := x.X.Type().Underlying().(*types.Map); ok {
-		_ = mt
+	if _, ok := x.X.Type().Underlying().(*types.Map); ok {
 		if _, ok := l.vals[x]; !ok {
 			l.vals[x] = opd{v: l.f.newVreg(mapIterWords, bits2)}
 		}
@@ -51,12 +50,9 @@ func (l *lowerer) rangeStart(x *ssa.Range) {
 	}
 	d := l.vals[x]
 	l.emit(ins{op: pDef, a: d})
-	l.into2(d, x.X)
+	l.mov(d, l.use(x.X), 2)
 	l.intConst(d.word(2), 0)
 }
-
-// into2 puts a string into the first two slots of d.
-func (l *lowerer) into2(d opd, v ssa.Value) { l.mov(d, l.use(v), 2) }
 
 // nextTypes are the map's key and value types: those in Next's own tuple may be invalid.
 func nextTypes(x *ssa.Next) (k, v types.Type) {

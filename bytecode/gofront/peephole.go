@@ -73,7 +73,7 @@ func (a *allocator) peephole() {
 			if a.slotOf(in.a) == a.slotOf(in.b) {
 				in.op = pNone
 			}
-		case pDef, pUse:
+		case pDef:
 			in.op = pNone
 		}
 	}
