@@ -60,14 +60,16 @@ func TestKillStorm(t *testing.T) {
 			t.Run(mon+"/"+s.name, func(t *testing.T) {
 				want := goRun(t, "./examples/"+s.name, s.input)
 				require.Equal(t, s.code, want.code)
-				for kills := 0; kills < s.kills*rounds; {
-					n := s.once(t, mon, want, rnd, s.kills*rounds-kills)
-					if n == 0 {
-						t.Fatal("the program ended before it could be killed once")
+				lives, kills := 0, 0
+				for ; kills < s.kills*rounds; lives++ {
+					if lives > 20+s.kills*rounds {
+						t.Fatalf("only %d kills in %d lives: the program ends too soon", kills, lives)
 					}
+					n := s.once(t, mon, want, rnd, s.kills*rounds-kills)
 					kills += n
 					total += n
 				}
+				t.Logf("%d kills in %d lives", kills, lives)
 			})
 		}
 	}

@@ -13,8 +13,8 @@ const (
 	accounts  = 64
 	opening   = 1000
 	tellers   = 8
-	transfers = 4000 // by each teller
-	auditEach = 1000 // transfers in all between two audits
+	transfers = 20000 // by each teller
+	auditEach = 4000  // transfers in all between two audits
 )
 
 type account struct {
@@ -52,7 +52,7 @@ func (b *bank) finished() {
 	b.done++
 	if b.done%auditEach == 0 {
 		b.audits++
-		fmt.Printf("audit %2d after %5d transfers: total %d\n", b.audits, b.done, b.total())
+		fmt.Printf("audit %2d after %6d transfers: total %d\n", b.audits, b.done, b.total())
 	}
 }
 
