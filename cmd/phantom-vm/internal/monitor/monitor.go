@@ -39,6 +39,7 @@ type Options struct {
 var (
 	ErrNoSpace = errors.New("the disk is full")
 	ErrMachine = errors.New("the machine stopped")
+	ErrMemory  = errors.New("fatal error: runtime: out of memory") // as Go says it
 )
 
 // Result is how a run ended. State is Stopped, Exited or Crashed.
