@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"phantomvm/hypervisor/abi"
 	"phantomvm/hypervisor/tender"
 	"phantomvm/objectvm/machine/wire"
 	"phantomvm/persist/filedev"
@@ -55,16 +56,13 @@ func runKVM(dev *filedev.Device, h *host, opts Options, stop <-chan struct{}) (*
 	switch {
 	case err != nil && x.err != nil && !errors.Is(x.err, context.Canceled):
 		return nil, fmt.Errorf("guest: %w", x.err)
-	case err != nil && x.status == guestMemoryFull:
+	case err != nil && x.status == abi.ExitOutOfMemory:
 		return nil, fmt.Errorf("%w: the %d MiB of the guest are full; the newest checkpoint is good, a larger --mem goes on from it", ErrMemory, opts.Memory>>20)
 	case err != nil && x.status != 0:
 		return nil, fmt.Errorf("the guest ended with status %d: %w", x.status, err)
 	}
 	return end, err
 }
-
-// guestMemoryFull is the status of a guest that ran out of memory (docs/hypervisor.md).
-const guestMemoryFull = 251
 
 // GuestArgs is the unikernel's command line.
 func GuestArgs(interval time.Duration, delivered [wire.Streams]int64) []string {
