@@ -47,7 +47,23 @@ func (a *allocator) emit(fn *bytecode.Func) ([]lineMark, error) {
 		e.encode(i)
 	}
 	e.stackMaps()
+	e.params()
 	return e.lines(), nil
+}
+
+// params says for how long each parameter can be found in its slot.
+func (e *emitter) params() {
+	for v := 1; v < len(e.f.vregs); v++ {
+		vi := &e.f.vregs[v]
+		if vi.pin != pinSlot || vi.name == "" {
+			continue
+		}
+		p := bytecode.Var{Name: vi.name, Slot: uint16(vi.off)}
+		if s := e.segs[e.find(vreg(v))]; len(s) > 0 {
+			p.To = uint32(e.pc[min(int(s[len(s)-1].end+1)/2, len(e.pc)-1)])
+		}
+		e.fn.Params = append(e.fn.Params, p)
+	}
 }
 
 func (e *emitter) isBranch(in *ins) bool {

@@ -199,14 +199,13 @@ func isWrapper(fn *ssa.Function) bool {
 
 func (c *linker) compileFunc(id bytecode.FuncID, fn *ssa.Function) {
 	c.compile(id, fn.Pos(), func(limit int64) *mfunc { return lowerFunc(c, fn, limit) })
-	f := &c.mod.Funcs[id]
 	for _, p := range fn.Params {
-		f.Params = append(f.Params, bytecode.Var{Name: p.Name(), Type: c.typeID(p.Type())})
-	}
-	slot := uint16(bytecode.FrameArgs)
-	for i, p := range fn.Params {
-		f.Params[i].Slot = slot
-		slot += uint16(c.layouts.of(p.Type()).words)
+		for i, v := range c.mod.Funcs[id].Params {
+			if v.Name == p.Name() && v.Type == 0 {
+				c.mod.Funcs[id].Params[i].Type = c.typeID(p.Type())
+				break
+			}
+		}
 	}
 }
 

@@ -113,8 +113,11 @@ const (
 	roleBoth      // read and written
 )
 
-// visit calls fn for every register operand. frame says that the offset is in bytes.
-func (f *mfunc) visit(i *ins, fn func(o *opd, words int, r role, frame bool)) {
+// visitor is called for a register operand. frame says that the offset is in bytes.
+type visitor func(o *opd, words int, r role, frame bool)
+
+// visit calls fn for every register operand, the field a last.
+func (f *mfunc) visit(i *ins, fn visitor) {
 	switch i.op {
 	case pNone, pLabel:
 		return
@@ -122,61 +125,13 @@ func (f *mfunc) visit(i *ins, fn func(o *opd, words int, r role, frame bool)) {
 		fn(&i.a, int(f.vregs[i.a.v].w), roleDef, false)
 		return
 	}
-	info := bytecode.Info(bytecode.Op(i.op))
-	one := func(o *opd, k bytecode.Operand, w uint16, isA, isB bool) {
-		if o.v <= 0 {
-			return
-		}
-		r, words, frame := roleUse, 1, false
-		switch k {
-		case bytecode.Dst:
-			r = roleDef
-		case bytecode.Dst2:
-			r, words = roleDef, 2
-		case bytecode.Dst3:
-			r, words = roleDef, 3
-		case bytecode.DstN:
-			r, words = roleDef, int(w)
-		case bytecode.Src2:
-			words = 2
-		case bytecode.Src3:
-			words = 3
-		case bytecode.SrcN:
-			words = int(w)
-		case bytecode.FOff:
-			frame, words = true, int(w)
-			if isFrameStore(bytecode.Op(i.op), isA) {
-				r = roleBoth
-			}
-		case bytecode.Src:
-		default:
-			return
-		}
-		switch bytecode.Op(i.op) {
-		case bytecode.OpINCJLTB, bytecode.OpADDJLTB:
-			if isA {
-				r = roleBoth
-			}
-		case bytecode.OpSTRNEXT, bytecode.OpMAPNEXT:
-			if isB {
-				r = roleBoth
-			}
-		case bytecode.OpSELECT:
-			if isA {
-				words = int(w)
-			}
-		case bytecode.OpASSERT:
-			if isA && i.n&2 != 0 {
-				words = 3
-			}
-		}
-		fn(o, words, r, frame)
-	}
-	one(&i.b, info.B, i.wb, false, true)
-	one(&i.c, info.C, i.wc, false, false)
+	op := bytecode.Op(i.op)
+	info := bytecode.Info(op)
+	visitField(i, &i.b, info.B, i.wb, fn)
+	visitField(i, &i.c, info.C, i.wc, fn)
 	for k := range i.xs {
 		w := 1
-		if bytecode.Op(i.op) == bytecode.OpCALLI {
+		if op == bytecode.OpCALLI {
 			w = 2
 		}
 		if i.xs[k].v != 0 {
@@ -188,7 +143,59 @@ func (f *mfunc) visit(i *ins, fn func(o *opd, words int, r role, frame bool)) {
 		fn(&o, int(f.vregs[o.v].w), roleUse, false)
 		i.args[k] = o.v
 	}
-	one(&i.a, info.A, i.wa, true, false)
+	visitField(i, &i.a, info.A, i.wa, fn)
+}
+
+// visitField calls fn for one of the fields a, b, c, whose kind the table gives.
+func visitField(i *ins, o *opd, k bytecode.Operand, w uint16, fn visitor) {
+	if o.v <= 0 {
+		return
+	}
+	op := bytecode.Op(i.op)
+	r, words, frame := roleUse, 1, false
+	switch k {
+	case bytecode.Dst:
+		r = roleDef
+	case bytecode.Dst2:
+		r, words = roleDef, 2
+	case bytecode.Dst3:
+		r, words = roleDef, 3
+	case bytecode.DstN:
+		r, words = roleDef, int(w)
+	case bytecode.Src2:
+		words = 2
+	case bytecode.Src3:
+		words = 3
+	case bytecode.SrcN:
+		words = int(w)
+	case bytecode.FOff:
+		frame, words = true, int(w)
+		if isFrameStore(op, o == &i.a) {
+			r = roleBoth
+		}
+	case bytecode.Src:
+	default:
+		return
+	}
+	switch op {
+	case bytecode.OpINCJLTB, bytecode.OpADDJLTB:
+		if o == &i.a {
+			r = roleBoth
+		}
+	case bytecode.OpSTRNEXT, bytecode.OpMAPNEXT: // the iterator is advanced
+		if o == &i.b {
+			r = roleBoth
+		}
+	case bytecode.OpSELECT:
+		if o == &i.a {
+			words = int(w)
+		}
+	case bytecode.OpASSERT:
+		if o == &i.a && i.n&2 != 0 {
+			words = 3
+		}
+	}
+	fn(o, words, r, frame)
 }
 
 func isFrameStore(op bytecode.Op, isA bool) bool {
