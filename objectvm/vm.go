@@ -5,9 +5,12 @@
 //
 // # Reading the source
 //
-// layout.go (addresses), mem_unsafe.go (access and write barrier), load.go (module to code),
-// internal/interpgen -> interp_gen.go (dispatch loop), slow*.go (instructions outside the loop), sched.go and grecord.go
-// (goroutines), stackalloc.go (stack chunks), panic.go (deferred calls, panics), heap.go and gc.go (objects), traceback.go.
+// layout.go (addresses), header.go, mem_unsafe.go (access and write barrier), new.go (a new program, or going on with one), code.go (module to
+// code), internal/interpgen -> interp_gen.go (dispatch loop), slow.go, slowmem.go, slowslice.go (instructions outside the loop),
+// sched.go (slices), grecord.go (goroutines), stackalloc.go, stack.go (segmented stacks), frames.go (walking them, tracebacks),
+// panic.go (deferred calls, panics), heap.go, gc.go (objects), io.go, clock.go, validate.go (what comes back from disk).
+// Types, maps, channels, select, timers, strings and natives build on these: types.go, ro.go, maps.go, chans.go, select.go,
+// timers.go, strings.go, natives.go.
 //
 // # Rules for instructions outside the loop and for natives
 //
@@ -97,7 +100,7 @@ type VM struct {
 }
 
 /*
-The two halves of the package meet here.
+The interface between the core of the package and what builds on it (types, maps, channels, timers, natives).
 
 The core offers:
 
@@ -132,10 +135,9 @@ The core offers:
 	vm.tracebackText(g GID) []byte
 	vm.isMarked(a Addr) bool                           during vm.sweepRuntime: the object survives
 
-The other half offers:
+What builds on it offers:
 
-	vm.buildRO() error            fills vm.types and the RO region from vm.mod; the core copies mod.RO to roBlob first
-	                              (blob at ROBase+PageSize.., descriptors after it; static funcvals by vm.funcval(FuncID); itabs by vm.itabAddr(index))
+	vm.buildRO() error            fills vm.types and the RO region from vm.mod
 	vm.typeAddr(id) Addr, vm.itabAddr(i int) Addr, vm.funcval(f bytecode.FuncID) Addr
 	vm.attachRuntime() error      rebuilds vm.rt from the arena; also called for a new arena
 	vm.markRuntime(mark func(Addr))   roots: timers, waiting senders' values, ...
@@ -146,5 +148,5 @@ The other half offers:
 	vm.opStrEq vm.opStrCmp vm.opEqT vm.opStrNext vm.opMkMap vm.opMapGet vm.opMapSet vm.opMapDel vm.opMapClr vm.opMapLen vm.opMapIter vm.opMapNext
 	vm.opMkChan vm.opSend vm.opRecv vm.opSelect vm.opClose vm.opChLen vm.opChCap vm.opAssert: func(in *instr) Outcome
 
-A frame's slots need no touch while its goroutine runs. Records of the other half live in META from metaNatives on, or in spare words of G records.
+A frame's slots need no touch while its goroutine runs. Their records live in META from metaNatives on, or in spare words of G records.
 */
