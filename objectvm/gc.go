@@ -11,7 +11,7 @@ import (
 //
 //  1. Every goroutine stands at a safepoint; the running one's registers are in its record.
 //  2. Roots: globals by their types, frames by their stack maps, records of goroutines, deferred calls and panics,
-//     and what the natives' half names.
+//     and what the natives name.
 //  3. Marking follows pointers, interior ones too, through the spans' patterns. A word that is no pointer to an
 //     allocated object is ignored, whatever it is.
 //  4. Natives sweep what hangs on dead objects.

@@ -6,7 +6,7 @@ import (
 )
 
 // The header: words of META's first page. All numbers are little-endian words; what is not listed is zero.
-// Words hdrUser..511 belong to the natives' half of the package.
+// Words hdrUser..511 belong to the natives.
 const (
 	hdrMagic      = iota // headerMagic
 	hdrLayout            // ArenaLayout
