@@ -220,12 +220,17 @@ func earlyClobber(op mop) bool {
 	if op >= 256 {
 		return false
 	}
-	info := bytecode.Info(bytecode.Op(op))
-	switch info.A {
-	case bytecode.Dst2, bytecode.Dst3, bytecode.DstN:
-		return info.Flags&bytecode.FlagSlow != 0 && bytecode.Op(op) != bytecode.OpFCOPY
+	switch o := bytecode.Op(op); o {
+	case bytecode.OpFLDX:
+		return true
+	case bytecode.OpMOV2, bytecode.OpMOV3, bytecode.OpMOVN, bytecode.OpZERO, bytecode.OpLDSTR,
+		bytecode.OpLD128, bytecode.OpLD192, bytecode.OpLDX128, bytecode.OpLDX192,
+		bytecode.OpCALL, bytecode.OpCALLC, bytecode.OpCALLI:
+		return false // read everything first, by definition
+	default:
+		k := bytecode.Info(o).A
+		return k == bytecode.Dst2 || k == bytecode.Dst3 || k == bytecode.DstN
 	}
-	return bytecode.Op(op) == bytecode.OpFLDX
 }
 
 // bitmap holds one bit per slot.
