@@ -24,6 +24,7 @@ func loadProgram(what []string) (*bytecode.Module, []byte, error) {
 	if err != nil {
 		return nil, nil, &exitError{exitCompile, err}
 	}
+	defer progress("compiling " + strings.Join(what, " "))()
 	mod, err := gofront.Compile(cfg)
 	if err != nil {
 		return nil, nil, &exitError{exitCompile, err}
