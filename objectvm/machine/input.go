@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"fmt"
+
 	"phantomvm/objectvm"
 	"phantomvm/objectvm/machine/wire"
 )
@@ -37,8 +39,12 @@ func (w *inputWindow) want() (off int64, ok bool) {
 	return w.need, true
 }
 
-// add takes what the host has sent.
-func (w *inputWindow) add(m *wire.Message) {
+// add takes what the host has sent, which must be what was asked for.
+func (w *inputWindow) add(m *wire.Message) error {
+	if !w.wait || m.Offset != w.asked {
+		return fmt.Errorf("from the host: %w: input at %d was not asked for", wire.ErrMessage, m.Offset)
+	}
 	w.begin, w.data, w.eof = m.Offset, m.Data, m.EOF
 	w.asked, w.wait = -1, false
+	return nil
 }

@@ -42,7 +42,13 @@ type Config struct {
 	Delivered [wire.Streams]int64
 	Durable   bool   // Device's Flush reaches the medium
 	Yield     func() // called between slices, nil if nobody waits for this thread
+	// Gone is closed when the host can't be reached any more: Run returns without a last checkpoint.
+	// Link.Wait must then return. nil: never.
+	Gone <-chan struct{}
 }
+
+// errGone: the host can't be told how the run ended.
+var errGone = errors.New("the host is gone")
 
 // machine is one incarnation.
 type machine struct {
@@ -52,6 +58,7 @@ type machine struct {
 	arena  *objectvm.Arena
 	vm     *objectvm.VM
 	meta   rootMeta // of the newest flip
+	notes  []string // findings of the recovery
 	status wire.Status
 
 	lastFlip     time.Time
@@ -90,7 +97,17 @@ func (m *machine) loop() error {
 	if err := send(m.cfg.Link, &wire.Message{Kind: wire.Started, Status: m.newStatus()}); err != nil {
 		return err
 	}
+	for _, n := range m.notes {
+		if err := send(m.cfg.Link, &wire.Message{Kind: wire.Note, Reason: n}); err != nil {
+			return err
+		}
+	}
 	for {
+		select {
+		case <-m.cfg.Gone:
+			return errGone
+		default:
+		}
 		if err := m.receive(); err != nil {
 			return err
 		}
@@ -201,7 +218,10 @@ func (m *machine) due() bool {
 	if m.ckpt.Dirty() == 0 {
 		return false
 	}
-	return m.stopping || m.final != nil || m.vm.OutputBlocked() || time.Since(m.lastFlip) >= m.cfg.Interval
+	if m.vm.OutputBlocked() && m.outputEnds() != m.durableEnds {
+		return true // room comes from output that is durable; if all is, only the host can make room
+	}
+	return m.stopping || m.final != nil || time.Since(m.lastFlip) >= m.cfg.Interval
 }
 
 // release sends output that is durable, a window at a time.
@@ -263,7 +283,9 @@ func (m *machine) receive() error {
 				}
 			}
 		case wire.Input:
-			m.input.add(msg)
+			if err := m.input.add(msg); err != nil {
+				return err
+			}
 			m.vm.WakeInput()
 		case wire.Stop:
 			m.stopping = true

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -41,13 +42,23 @@ func (r *rootMeta) encode() ([]byte, error) {
 	return msgpack.Marshal(r)
 }
 
+// decodeMeta looks at the version before it takes the rest for what it knows.
 func decodeMeta(b []byte) (rootMeta, error) {
 	var r rootMeta
+	d := msgpack.NewDecoder(bytes.NewReader(b))
+	if n, err := d.DecodeArrayLen(); err != nil || n < 1 {
+		return r, fmt.Errorf("%w: no version", errMeta)
+	}
+	if v, err := d.DecodeUint64(); err != nil {
+		return r, fmt.Errorf("%w: %w", errMeta, err)
+	} else if v > metaVersion {
+		return r, fmt.Errorf("%w: the image's metadata has version %d, this program knows up to %d", persist.ErrVersion, v, metaVersion)
+	}
 	if err := msgpack.Unmarshal(b, &r); err != nil {
 		return r, fmt.Errorf("%w: %w", errMeta, err)
 	}
-	if r.Version > metaVersion {
-		return r, fmt.Errorf("%w: metadata version %d", persist.ErrVersion, r.Version)
+	if r.State != wire.Stopped && r.State != wire.Exited && r.State != wire.Crashed {
+		return r, fmt.Errorf("%w: %v", errMeta, r.State)
 	}
 	return r, nil
 }
@@ -154,13 +165,13 @@ func (m *machine) resume() error {
 	if err != nil {
 		return err
 	}
-	m.store = store
 	if err := checkVersions(rec.Versions); err != nil {
 		return err
 	}
 	if m.meta, err = decodeMeta(rec.Meta); err != nil {
 		return err
 	}
+	m.store, m.notes = store, rec.Notes // from here on the image is understood, and close may write to it
 	if m.arena, err = objectvm.MapArena(); err != nil {
 		return err
 	}
@@ -190,8 +201,11 @@ func (m *machine) resume() error {
 func (m *machine) reconcile(ends [wire.Streams]int64) error {
 	m.durableEnds = ends
 	for s, have := range m.cfg.Delivered {
-		from, _ := m.vm.OutputRange(s + 1)
+		from, to := m.vm.OutputRange(s + 1)
 		begin := int64(from)
+		if begin < 0 || ends[s] != int64(to) {
+			return fmt.Errorf("%w: stream %d ends at %d, the arena says %d", errMeta, s, ends[s], to)
+		}
 		switch {
 		case have < 0: // nobody knows; what the ring holds is sent again
 			have = begin

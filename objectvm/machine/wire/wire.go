@@ -34,6 +34,7 @@ const (
 	Progress                  // Status: a new durable epoch
 	WantInput                 // Offset: the program waits for input from there on
 	Ended                     // Status, Reason: the last message; State says how it ended
+	Note                      // Reason: what the user should know of the recovery, one line
 )
 
 // Messages of the host.
@@ -141,7 +142,7 @@ func Decode(b []byte) (*Message, error) {
 		if m.Status == nil {
 			return nil, fmt.Errorf("%w: kind %d without a status", ErrMessage, m.Kind)
 		}
-	case Output, WantInput, Ack, Input, Stop:
+	case Output, WantInput, Note, Ack, Input, Stop:
 	default:
 		return nil, fmt.Errorf("%w: kind %d", ErrMessage, m.Kind)
 	}

@@ -1,0 +1,406 @@
+package machine
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"phantomvm/bytecode"
+	"phantomvm/bytecode/gofront"
+	"phantomvm/objectvm/machine/wire"
+	"phantomvm/persist"
+	"phantomvm/persist/sim"
+)
+
+// Power cuts, deaths of the process and failing devices under a whole machine. A life is recorded: what was
+// written, and when which output was delivered and acknowledged. Then the life is cut short at its recorded
+// operations, another one begins on the image that is left, and in the end the console must hold what an
+// undisturbed run prints.
+
+// workers prints to both streams from goroutines, with a map, garbage and live objects.
+const workers = `package main
+
+import "syscall"
+
+type item struct {
+	n    int
+	text string
+	next *item
+}
+
+func itoa(n int) string {
+	if n < 10 {
+		return string(rune('0' + n))
+	}
+	return itoa(n/10) + string(rune('0'+n%10))
+}
+
+func worker(in <-chan int, out chan<- *item) {
+	for n := range in {
+		s := 0
+		for k := range 6000 {
+			s += k * n % 1001
+		}
+		out <- &item{n: n, text: itoa(s)}
+	}
+	close(out)
+}
+
+func main() {
+	var in [3]chan int
+	var out [3]chan *item
+	for i := range in {
+		in[i], out[i] = make(chan int, 2), make(chan *item)
+		go worker(in[i], out[i])
+	}
+	seen := map[string]int{}
+	var list *item
+	length := 0
+	for i := range 600 {
+		in[i%3] <- i
+		it := <-out[i%3]
+		it.next, list = list, it
+		if length++; length > 40 {
+			last := list
+			for range 20 {
+				last = last.next
+			}
+			last.next, length = nil, 21
+		}
+		seen[it.text]++
+		syscall.Write(1, []byte(itoa(i)+" "+it.text+" "+itoa(seen[it.text])+"\n"))
+		if i%5 == 0 {
+			sum := 0
+			for p := list; p != nil; p = p.next {
+				sum += p.n
+			}
+			println(i, sum, len(seen))
+		}
+	}
+	syscall.Exit(5)
+}
+`
+
+const diskSize = 12 << 20
+
+func compile(t testing.TB, src string) []byte {
+	path := filepath.Join(t.TempDir(), "prog.go")
+	require.NoError(t, os.WriteFile(path, []byte(src), 0o600))
+	m, err := gofront.Compile(gofront.Config{Patterns: []string{path}})
+	require.NoError(t, err)
+	b, err := bytecode.Encode(m)
+	require.NoError(t, err)
+	return b
+}
+
+// newImage is a disk's contents with a new instance of the program.
+func newImage(t testing.TB, src string) []byte {
+	d := sim.New(diskSize)
+	require.NoError(t, Create(d, compile(t, src), Options{InstanceID: [16]byte{7}, ArenaLimit: 32 << 20}))
+	return d.Image()
+}
+
+func newRand(t testing.TB) *rand.Rand {
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("PHANTOM_SEED"); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+	}
+	t.Logf("seed %d; again: PHANTOM_SEED=%d go test -run '^%s$' ./objectvm/machine", seed, seed, t.Name())
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// console is what the host's files hold.
+type console [wire.Streams][]byte
+
+func (c console) upto(n [wire.Streams]int64) (out console) {
+	for s := range c {
+		out[s] = append([]byte{}, c[s][:n[s]]...)
+	}
+	return out
+}
+
+// moment is how much of each stream was delivered, and acknowledged, when ops operations were recorded.
+type moment struct {
+	ops              int
+	delivered, acked [wire.Streams]int64
+}
+
+// crashHost is a host that writes down what happens when. It acknowledges now or a little later.
+type crashHost struct {
+	rng     *rand.Rand
+	disk    *sim.Disk
+	files   console
+	acked   [wire.Streams]int64
+	past    []moment
+	in      [][]byte
+	started *wire.Status
+	end     *wire.Message
+	notes   []string
+}
+
+func (h *crashHost) Send(b []byte) error {
+	m, err := wire.Decode(b)
+	if err != nil {
+		return err
+	}
+	switch m.Kind {
+	case wire.Started:
+		h.started = m.Status
+	case wire.Output:
+		if m.Offset != int64(len(h.files[m.Stream])) {
+			return errors.New("output out of order")
+		}
+		h.files[m.Stream] = append(h.files[m.Stream], m.Data...)
+		h.remember()
+	case wire.Note:
+		h.notes = append(h.notes, m.Reason)
+	case wire.Ended:
+		h.end = m
+	}
+	return nil
+}
+
+func (h *crashHost) remember() {
+	h.past = append(h.past, moment{h.disk.Len(), delivered((*[wire.Streams][]byte)(&h.files)), h.acked})
+}
+
+func (h *crashHost) acknowledge() {
+	for s := range h.files {
+		if n := int64(len(h.files[s])); n > h.acked[s] {
+			if h.rng.IntN(2) == 0 {
+				n -= h.rng.Int64N(n - h.acked[s]) // a part of a message
+			}
+			h.acked[s] = n
+			b, _ := wire.Encode(&wire.Message{Kind: wire.Ack, Stream: uint8(s), Offset: n}) //nolint:errcheck // it is small
+			h.in = append(h.in, b)
+			h.remember()
+		}
+	}
+}
+
+func (h *crashHost) Recv() ([]byte, bool) {
+	if len(h.in) == 0 && h.rng.IntN(3) == 0 {
+		h.acknowledge()
+	}
+	if len(h.in) == 0 {
+		return nil, false
+	}
+	b := h.in[0]
+	h.in = h.in[1:]
+	return b, true
+}
+
+func (h *crashHost) Wait(until time.Time, wake <-chan struct{}) {
+	h.acknowledge()
+	if len(h.in) > 0 {
+		return
+	}
+	d := time.Second
+	if !until.IsZero() {
+		d = min(d, time.Until(until))
+	}
+	select {
+	case <-wake:
+	case <-time.After(d):
+	}
+}
+
+// live runs an image to its end, or until the device fails.
+func live(t *testing.T, rng *rand.Rand, d *sim.Disk, files console) *crashHost {
+	h := &crashHost{rng: rng, disk: d, files: files.upto(delivered((*[wire.Streams][]byte)(&files)))}
+	h.acked = delivered((*[wire.Streams][]byte)(&files))
+	h.remember()
+	require.NoError(t, Run(Config{
+		Device: sim.Gathering{Disk: d}, Link: h, Interval: 300 * time.Microsecond, Delivered: h.acked, Durable: true,
+	}))
+	require.NotNil(t, h.end)
+	return h
+}
+
+// undisturbed is what the program prints.
+func undisturbed(t *testing.T, image []byte) (console, int) {
+	h := live(t, rand.New(rand.NewPCG(1, 1)), sim.FromImage(bytes.Clone(image)), console{})
+	require.Equal(t, wire.Exited, h.end.Status.State, h.end.Reason)
+	return h.files, h.end.Status.ExitCode
+}
+
+// at returns the console as a crash after k operations may leave it: at least what was acknowledged, at most
+// what was delivered, by then.
+func (h *crashHost) at(k int) console {
+	m := h.past[0]
+	for _, p := range h.past[1:] {
+		if p.ops > k {
+			break
+		}
+		m = p
+	}
+	n := m.delivered
+	if h.rng.IntN(2) == 0 {
+		for s := range n {
+			n[s] = m.acked[s] + h.rng.Int64N(m.delivered[s]-m.acked[s]+1)
+		}
+	}
+	return h.files.upto(n)
+}
+
+type cutter struct {
+	t    *testing.T
+	rng  *rand.Rand
+	want console
+	code int
+	cuts int
+}
+
+// crashes cuts a recorded life at about n of its operations. Some second lives are cut once more.
+func (c *cutter) crashes(h *crashHost, n int, again bool) {
+	r, acked := h.disk.Replay(), persist.Epoch(0)
+	total := h.disk.Len()
+	for alive := true; alive; alive = r.Next() {
+		units := r.Units(sim.Sector)
+		if len(units) == 0 {
+			rec, err := persist.Inspect(sim.FromImage(r.ProcessDies(0)))
+			require.NoError(c.t, err)
+			acked = rec.Epoch
+		}
+		if c.rng.IntN(total+1) >= n {
+			continue
+		}
+		img := r.PowerDies(sim.RandomSubset(c.rng, units))
+		if c.rng.IntN(3) == 0 {
+			img = r.ProcessDies(c.rng.IntN(9))
+		}
+		c.cuts++
+		next := live(c.t, c.rng, sim.FromImage(img), h.at(r.Point()))
+		c.check(next, acked)
+		if again && c.rng.IntN(4) == 0 {
+			c.crashes(next, 2, false)
+		}
+	}
+}
+
+func (c *cutter) check(h *crashHost, acked persist.Epoch) {
+	require.Equal(c.t, wire.Exited, h.end.Status.State, h.end.Reason)
+	require.GreaterOrEqual(c.t, h.started.Resumed, uint64(acked), "an acknowledged epoch was lost")
+	require.Equal(c.t, c.code, h.end.Status.ExitCode)
+	for s := range c.want {
+		require.True(c.t, bytes.Equal(c.want[s], h.files[s]), "stream %d: %d bytes, expected %d", s, len(h.files[s]), len(c.want[s]))
+	}
+}
+
+func TestPowerCuts(t *testing.T) {
+	rng := newRand(t)
+	image := newImage(t, workers)
+	c := &cutter{t: t, rng: rng}
+	c.want, c.code = undisturbed(t, image)
+	require.Equal(t, 5, c.code)
+	require.Greater(t, len(c.want[0]), 5000)
+	require.Greater(t, len(c.want[1]), 1000)
+	cuts, epochs := 120, 0
+	if testing.Short() {
+		cuts = 20
+	}
+	for c.cuts < cuts {
+		h := live(t, rng, sim.FromImage(bytes.Clone(image)), console{})
+		c.check(h, 0)
+		epochs = max(epochs, int(h.end.Status.Checkpoints))
+		c.crashes(h, cuts/3, true)
+	}
+	require.Greater(t, epochs, 3, "the program ends before there is anything to cut")
+	t.Logf("%d cuts, lives of up to %d checkpoints", c.cuts, epochs)
+}
+
+// TestLyingDevice drops everything after some flush that was acknowledged. When output of a lost epoch was
+// delivered, the machine says so and shows nothing.
+func TestLyingDevice(t *testing.T) {
+	rng := newRand(t)
+	image := newImage(t, workers)
+	want, _ := undisturbed(t, image)
+	h := live(t, rng, sim.FromImage(bytes.Clone(image)), console{})
+	reported := 0
+	for r := h.disk.Replay(); r.Next(); {
+		if len(r.Units(sim.Sector)) != 0 || rng.IntN(h.disk.Len()) >= 30 {
+			continue
+		}
+		img, later := r.ProcessDies(0), h.files
+		meta, err := persist.Inspect(sim.FromImage(img))
+		require.NoError(t, err)
+		root, err := decodeMeta(meta.Meta)
+		require.NoError(t, err)
+		next := live(t, rng, sim.FromImage(img), later)
+		if root.Ends == delivered((*[wire.Streams][]byte)(&later)) {
+			continue
+		}
+		require.Equal(t, wire.Failed, next.end.Status.State)
+		require.Contains(t, next.end.Reason, ErrOutputAhead.Error())
+		require.Equal(t, want, next.files)
+		reported++
+	}
+	require.NotZero(t, reported)
+}
+
+// TestFailingDevice fails the Nth write or flush, once or for good.
+func TestFailingDevice(t *testing.T) {
+	rng := newRand(t)
+	image := newImage(t, workers)
+	want, code := undisturbed(t, image)
+	failed := 0
+	for _, fault := range []sim.Fault{{Err: sim.ErrIO}, {Err: sim.ErrIO, Sticky: true}, {Err: persist.ErrNoSpace}, {Err: persist.ErrNoSpace, Sticky: true}} {
+		for n := 0; ; n += 1 + rng.IntN(1+n) {
+			d := sim.FromImage(bytes.Clone(image))
+			f := fault
+			f.At, f.Torn = n, rng.IntN(9)
+			d.SetFault(&f)
+			h := live(t, rng, d, console{})
+			if h.end.Status.State == wire.Exited {
+				break // it never came to that, or what failed was the mark of a clean stop
+			}
+			failed++
+			require.Equal(t, wire.Failed, h.end.Status.State)
+			require.Equal(t, errors.Is(f.Err, persist.ErrNoSpace), h.end.NoSpace, h.end.Reason)
+			d.SetFault(nil)
+			next := live(t, rng, d, h.files)
+			(&cutter{t: t, want: want, code: code}).check(next, 0)
+		}
+	}
+	require.Greater(t, failed, 12)
+}
+
+// TestFailingReads fails the Nth read of a resume: the error shows, or the state is the right one.
+func TestFailingReads(t *testing.T) {
+	rng := newRand(t)
+	image := newImage(t, workers)
+	c := &cutter{t: t, rng: rng}
+	c.want, c.code = undisturbed(t, image)
+	h := live(t, rng, sim.FromImage(image), console{})
+	r := h.disk.Replay()
+	for r.Point() < h.disk.Len()/2 || len(r.Units(sim.Sector)) > 0 {
+		require.True(t, r.Next())
+	}
+	rec, err := persist.Inspect(sim.FromImage(r.ProcessDies(0)))
+	require.NoError(t, err)
+	files, failed, noted := h.at(r.Point()), 0, 0
+	for n := range 16 {
+		d := sim.FromImage(r.ProcessDies(0))
+		d.SetFault(&sim.Fault{At: n, Err: sim.ErrIO, Reads: true})
+		next := live(t, rng, d, files)
+		noted += len(next.notes)
+		if next.end.Status.State == wire.Failed {
+			failed++
+			require.False(t, next.end.NoSpace)
+			d.SetFault(nil)
+			next = live(t, rng, d, next.files)
+		}
+		c.check(next, rec.Epoch)
+	}
+	require.Greater(t, failed, 3)
+	require.NotZero(t, noted, "a superblock that can't be read is told to the user")
+}
