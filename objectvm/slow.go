@@ -56,8 +56,8 @@ func (vm *VM) conclude(out Outcome, next Addr) bool {
 		return true
 	case Retry:
 		return vm.retry()
-	case Trapped:
-		return vm.cur != 0 && hget(hdrState) == stateRunning
+	case Trapped: // panics and their recovery make loops without a branch or a call, which pay here
+		return vm.cur != 0 && hget(hdrState) == stateRunning && h.fuel >= 0
 	case Parked, Yielded:
 		h.pc = next
 	}
@@ -78,7 +78,7 @@ func (vm *VM) retry() bool {
 }
 
 func (vm *VM) execute(in *instr) Outcome {
-	if in.op >= opStub {
+	if in.op > opStub {
 		return vm.executeStub(stub(in.op - opStub))
 	}
 	switch bytecode.Op(in.op) {

@@ -15,17 +15,18 @@ import (
 const maxAlloc = maxTypeSize
 
 // charge makes work on n bytes use fuel, so that a slice ends soon after a large copy.
-func (vm *VM) charge(n uint64) { hot().fuel -= int64(n >> 8) }
+// The bound keeps the sum over a function without branches from overflowing.
+func (vm *VM) charge(n uint64) { hot().fuel -= int64(min(n>>8, 1<<40)) }
 
 // memBytes is a view of n bytes that the program may read, to work on all of them; false if it may not.
 func (vm *VM) memBytes(p, n uint64) ([]byte, bool) {
 	if n == 0 {
 		return nil, true
 	}
-	vm.charge(n)
 	if !vm.checkRange(Addr(p), n) {
 		return nil, false
 	}
+	vm.charge(n)
 	return bytesAt(Addr(p), n), true
 }
 
@@ -99,6 +100,7 @@ func nativeConcatN(vm *VM, args, res []uint64) Outcome {
 	if n > maxAlloc/16 || !vm.checkRange(Addr(args[0]), n*16) && n != 0 {
 		return vm.nilTrap()
 	}
+	vm.charge(n * 16)
 	return vm.concat(wordsAt(Addr(args[0]), n*2), res)
 }
 
