@@ -20,7 +20,7 @@ import (
 // and in c how large the frame below is. That frame is a trampoline: three header slots (pc and frame to go on with, one
 // word of its own), then data and results.
 
-// stub numbers; the VM's own instruction is opStub with the number in field n.
+// stub numbers; the VM's own instructions are opStub + number.
 type stub uint8
 
 const (
@@ -106,7 +106,7 @@ func (vm *VM) layoutCode() error {
 	for s := stubChunk8; s < stubCount; s++ {
 		a := stubRet(s)
 		st64(a-16, bytecode.Word(bytecode.OpNOP, 0, 0, stubFrames[s].results, stubFrames[s].slots))
-		st64(a, bytecode.Word(opStub, uint8(s), 0, 0, 0))
+		st64(a, bytecode.Word(bytecode.Op(opStub+s), 0, 0, 0, 0))
 	}
 	m := vm.mod
 	vm.code.base = make([]Addr, len(m.Funcs))

@@ -61,7 +61,7 @@ func TestFuelDoesNotWrap(t *testing.T) {
 // TestStubsAreNoInstructions: what the VM executes at its own return addresses cannot be written in a module.
 func TestStubsAreNoInstructions(t *testing.T) {
 	for _, row := range bytecode.Table {
-		if row.Num == opStub {
+		if row.Num > opStub {
 			t.Errorf("%s has the number of the VM's own instruction", row.Name)
 		}
 	}
