@@ -3,8 +3,6 @@ package objectvm
 // Time. Monotonic time is wall time plus a persisted base; it counts time during which the instance was down, and never goes back:
 // when the wall clock is set back, monotonic time stands still until the base is adjusted.
 
-const maxClockJump = 100 * 365 * 24 * 3600 * 1e9
-
 // now is wall time in nanoseconds since 1970.
 func (vm *VM) now() int64 { return vm.clock.Now() }
 

@@ -178,7 +178,7 @@ func (vm *VM) hashMem(t *TypeInfo, p Addr, h uint64, depth int) (uint64, bool) {
 		return 0, false
 	}
 	vm.rt.work--
-	ok := true
+	var ok bool
 	switch t.Kind {
 	case bytecode.String:
 		return vm.hashString(ldAddr(p), ld64(p+8), h)

@@ -114,8 +114,8 @@ func TestPrintedFloats(t *testing.T) {
 // TestGrowthIsGo compares the capacity after append with that of gc.
 func TestGrowthIsGo(t *testing.T) {
 	type big struct {
-		a [5]string
-		b int32
+		_ [5]string
+		_ int32
 	}
 	r := newTypedRig(t, reflect.TypeFor[[]byte](), reflect.TypeFor[[]string](), reflect.TypeFor[[]big](), reflect.TypeFor[[]int64](), reflect.TypeFor[[]int32]())
 	check := func(rt reflect.Type, old, more int) {

@@ -128,7 +128,6 @@ func (r *roImage) put16(off uint64, w uint16) { binary.LittleEndian.PutUint16(r.
 func (r *roImage) funcval(f bytecode.FuncID) Addr { return r.addr(r.funcvals + 8*uint64(f)) }
 
 // blob is the address of a byte of the module's read-only blob.
-func (r *roImage) blob(off uint64) Addr { return r.addr(roBlobOff + off) }
 
 // Texts of run-time errors that have no number of their own; they are raised as panics with a text (TrapNilWrap).
 const (

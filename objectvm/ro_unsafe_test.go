@@ -96,7 +96,7 @@ type square struct {
 	*inner
 }
 
-type inner struct{ next *inner }
+type inner struct{ Next *inner }
 
 func (s square) Area() float64         { return s.side }
 func (s square) Name() string          { return s.tag }
@@ -107,16 +107,34 @@ func (i *inner) Depth(map[string]int)  {}
 func TestDescriptorsAreGo(t *testing.T) {
 	values := []any{
 		true, int8(1), int16(1), int32(1), int64(1), 1, uint8(1), uint16(1), uint32(1), uint64(1), uint(1), uintptr(1),
-		float32(1), 1.0, complex64(1), complex128(1), "", unsafe.Pointer(nil), [3]int16{}, [0]string{}, [2]any{}, []string{}, map[string]int{}, map[any]square{},
-		map[[200]byte][300]byte{}, map[float64]struct{}{}, make(chan int), make(<-chan string), func(int, ...string) error { return nil }, &square{}, square{}, inner{},
+		float32(1), 1.0, complex64(1), complex128(1), "", unsafe.Pointer(nil),
+		[3]int16{},
+		[0]string{},
+		[2]any{},
+		[]string{},
+		map[string]int{},
+		map[any]square{},
+		map[[200]byte][300]byte{},
+		map[float64]struct{}{},
+		make(chan int), make(<-chan string), func(int, ...string) error { return nil }, &square{},
+		square{},
+		inner{},
 		struct {
 			a int8
 			b int64
-		}{}, struct {
+		}{},
+		struct {
 			A int32
 			B *int
 			C struct{}
-		}{}, struct{ p *int }{}, [1]*int{}, [1]struct{ m map[int]int }{}, struct{ _, b int }{}, struct{ a, b int32 }{}, (*shape)(nil), [5000]*int{},
+		}{},
+		struct{ p *int }{},
+		[1]*int{},
+		[1]struct{ m map[int]int }{},
+		struct{ _, b int }{},
+		struct{ a, b int32 }{},
+		(*shape)(nil),
+		[5000]*int{},
 		struct {
 			x [40]string
 			y uintptr

@@ -26,7 +26,6 @@ type seg struct{ start, end int32 }
 type block struct {
 	first, last int // instruction indexes, last exclusive
 	succs       []int
-	preds       int
 	live        bool
 	in, out     bitmap
 	use, def    bitmap

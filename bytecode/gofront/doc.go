@@ -28,7 +28,7 @@
 //
 // # Limits
 //
-// No cgo; functions without a body must be known to the VM or be linked by
-// go:linkname. A function whose arguments and values do not fit a frame of
+// No cgo; functions without a body must be known to the VM, or a go:linkname directive must
+// link them. A function whose arguments and values do not fit a frame of
 // bytecode.MaxFrame slots is refused, after everything that can has been moved to the heap.
 package gofront

@@ -2,7 +2,6 @@ package gofront
 
 import (
 	"go/types"
-	"strings"
 
 	"phantomvm/bytecode"
 )
@@ -254,6 +253,3 @@ func isEmptyIface(t types.Type) bool {
 	i, ok := t.Underlying().(*types.Interface)
 	return ok && i.NumMethods() == 0
 }
-
-// isNative says that a name is one of the VM's helpers rather than a Go function.
-func isNative(name string) bool { return strings.HasPrefix(name, "vm.") }

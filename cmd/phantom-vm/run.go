@@ -217,7 +217,7 @@ func resume(ctx context.Context, f *runFlags, kind monitor.Kind, inst *instance.
 		return err
 	} else if ended != "" {
 		say(f, "%s: %s; --fresh with the program starts anew", inst.Dir, ended)
-		kind, why = monitor.Process, "" // nothing to execute: what was not delivered yet is
+		kind = monitor.Process // nothing to execute: what was not delivered yet is
 	} else if why != "" {
 		say(f, "monitor: %s (%s)", kind, why)
 	} else {
