@@ -159,7 +159,7 @@ func (d *funcDis) instruction(pc int) int {
 			notes = append(notes, note)
 		}
 	}
-	line := fmt.Sprintf("%-10s%s", name, strings.Join(parts, ", "))
+	line := fmt.Sprintf("%-9s %s", name, strings.Join(parts, ", "))
 	d.line("\t%-40s ; %s", line, strings.Join(append([]string{strconv.Itoa(pc)}, notes...), " "))
 	return op.Len()
 }

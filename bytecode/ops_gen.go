@@ -233,6 +233,15 @@ const (
 	OpTRAP      Op = 236
 	OpASSERT    Op = 237
 	OpIFTYPE    Op = 238
+	OpFADDM     Op = 239
+	OpFSUBM     Op = 240
+	OpFSUBRM    Op = 241
+	OpFMULM     Op = 242
+	OpFADDTO    Op = 243
+	OpFSUBTO    Op = 244
+	OpFMULADD   Op = 245
+	OpFMULADDTO Op = 246
+	OpFMULSUBTO Op = 247
 )
 
 // opIndex gives the row of Table of an instruction; numbers that are not used give row 0, ILL.
@@ -466,6 +475,15 @@ var opIndex = [256]uint8{
 	OpTRAP:      226,
 	OpASSERT:    227,
 	OpIFTYPE:    228,
+	OpFADDM:     229,
+	OpFSUBM:     230,
+	OpFSUBRM:    231,
+	OpFMULM:     232,
+	OpFADDTO:    233,
+	OpFSUBTO:    234,
+	OpFMULADD:   235,
+	OpFMULADDTO: 236,
+	OpFMULSUBTO: 237,
 }
 
 // opLen gives the length of an instruction in words; 0: there is none of this number.
@@ -699,6 +717,15 @@ var opLen = [256]uint8{
 	OpTRAP:      1,
 	OpASSERT:    2,
 	OpIFTYPE:    1,
+	OpFADDM:     1,
+	OpFSUBM:     1,
+	OpFSUBRM:    1,
+	OpFMULM:     1,
+	OpFADDTO:    1,
+	OpFSUBTO:    1,
+	OpFMULADD:   2,
+	OpFMULADDTO: 1,
+	OpFMULSUBTO: 1,
 }
 
 var operandNames = [...]string{"None", "Dst", "Src", "Dst2", "Dst3", "Src2", "Src3", "DstN", "SrcN", "Imm", "UImm", "Off", "FOff", "Rel", "Rel32", "Count", "Win", "Frame", "Small"}

@@ -360,4 +360,15 @@ var Table = []OpInfo{
 	{236, "TRAP", None, UImm, Src, None, NoExt, slow | FlagEnd, 1, "raise run-time panic number a with operand R[b]; b = 0: none"},
 	{237, "ASSERT", Small, Dst2, Src2, None, ExtType, slow, 1, "R[a:2] = interface value R[b:2] (n bit 0: source has methods, i.e. an itab) converted to interface type ext; n bit 1: comma-ok, R[a+2] = ok; else panics as Go does"},
 	{238, "IFTYPE", None, Dst, Src, None, NoExt, trap, 1, "R[a] = type word of the itab R[b], 0 for 0"},
+
+	// Floating point with an operand in memory; n counts words. Products are rounded before they are added.
+	{239, "FADDM", Small, Dst, Src, Src, NoExt, trap, 1, "F[a] = F[b] + float64 at R[c]+8n"},
+	{240, "FSUBM", Small, Dst, Src, Src, NoExt, trap, 1, "F[a] = F[b] - float64 at R[c]+8n"},
+	{241, "FSUBRM", Small, Dst, Src, Src, NoExt, trap, 1, "F[a] = float64 at R[c]+8n - F[b]"},
+	{242, "FMULM", Small, Dst, Src, Src, NoExt, trap, 1, "F[a] = F[b] * float64 at R[c]+8n"},
+	{243, "FADDTO", None, Src, Src, Off, NoExt, st, 1, "float64 at R[b]+c += F[a]"},
+	{244, "FSUBTO", None, Src, Src, Off, NoExt, st, 1, "float64 at R[b]+c -= F[a]"},
+	{245, "FMULADD", None, Dst, Src, Src, ExtSlots, 0, 1, "F[a] = F[d] + F[b]*F[c], rounded twice"},
+	{246, "FMULADDTO", Small, Src, Src, Src, NoExt, st, 1, "float64 at R[c]+8n += F[a]*F[b], rounded twice"},
+	{247, "FMULSUBTO", Small, Src, Src, Src, NoExt, st, 1, "float64 at R[c]+8n -= F[a]*F[b], rounded twice"},
 }

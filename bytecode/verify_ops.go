@@ -39,6 +39,8 @@ func maxSmall(op Op) uint8 {
 		return 1
 	case OpASSERT:
 		return 3
+	case OpFADDM, OpFSUBM, OpFSUBRM, OpFMULM, OpFMULADDTO, OpFMULSUBTO:
+		return 255
 	}
 	return 0
 }
@@ -244,7 +246,7 @@ func (u *use) special() error {
 		u.width[0] = int(u.ext+7) / 8
 	case OpFLD8U, OpFLD8S, OpFLD16U, OpFLD16S, OpFLD32U, OpFLD32S, OpFST8, OpFST16, OpFST32, OpFCOPY, OpFLDX, OpFSTX:
 		return u.frameAccess()
-	case OpFMA, OpADDJLTB, OpLDXX64, OpSLICE, OpSLICESTR, OpSLICEARR:
+	case OpFMA, OpFMULADD, OpADDJLTB, OpLDXX64, OpSLICE, OpSLICESTR, OpSLICEARR:
 		return u.extSlots()
 	case OpSELECT:
 		u.width[1] = 2 * u.c3

@@ -1498,7 +1498,87 @@ func interp() bool {
 			(*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = p
 			pc = unsafe.Add(pc, 8)
 			continue
-		case 0, 77, 78, 79, 87, 88, 89, 90, 142, 143, 153, 160, 161, 162, 183, 193, 196, 197, 200, 201, 202, 203, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219, 220, 221, 222, 223, 230, 231, 232, 233, 234, 235, 236, 237, 239, 240, 241, 242, 243, 244, 245, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255:
+		case 239: // FADDM
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8+0*8))) + uint64((*(*uint8)(unsafe.Add(pc, 1))))*8
+			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
+				goto slow
+			}
+			(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))) + (*(*float64)(unsafe.Add(nil, p)))
+			pc = unsafe.Add(pc, 8)
+			continue
+		case 240: // FSUBM
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8+0*8))) + uint64((*(*uint8)(unsafe.Add(pc, 1))))*8
+			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
+				goto slow
+			}
+			(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))) - (*(*float64)(unsafe.Add(nil, p)))
+			pc = unsafe.Add(pc, 8)
+			continue
+		case 241: // FSUBRM
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8+0*8))) + uint64((*(*uint8)(unsafe.Add(pc, 1))))*8
+			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
+				goto slow
+			}
+			(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = (*(*float64)(unsafe.Add(nil, p))) - (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8)))
+			pc = unsafe.Add(pc, 8)
+			continue
+		case 242: // FMULM
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8+0*8))) + uint64((*(*uint8)(unsafe.Add(pc, 1))))*8
+			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
+				goto slow
+			}
+			(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))) * (*(*float64)(unsafe.Add(nil, p)))
+			pc = unsafe.Add(pc, 8)
+			continue
+		case 243: // FADDTO
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))) + uint64(uintptr((*(*uint16)(unsafe.Add(pc, 6)))))
+			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
+				goto slow
+			}
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+				goto slow
+			}
+			(*(*float64)(unsafe.Add(nil, p))) = (*(*float64)(unsafe.Add(nil, p))) + (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))
+			pc = unsafe.Add(pc, 8)
+			continue
+		case 244: // FSUBTO
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))) + uint64(uintptr((*(*uint16)(unsafe.Add(pc, 6)))))
+			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
+				goto slow
+			}
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+				goto slow
+			}
+			(*(*float64)(unsafe.Add(nil, p))) = (*(*float64)(unsafe.Add(nil, p))) - (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))
+			pc = unsafe.Add(pc, 8)
+			continue
+		case 245: // FMULADD
+			(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 8))))*8))) + float64((*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8)))*(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8+0*8))))
+			pc = unsafe.Add(pc, 16)
+			continue
+		case 246: // FMULADDTO
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8+0*8))) + uint64((*(*uint8)(unsafe.Add(pc, 1))))*8
+			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
+				goto slow
+			}
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+				goto slow
+			}
+			(*(*float64)(unsafe.Add(nil, p))) = (*(*float64)(unsafe.Add(nil, p))) + float64((*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))*(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))))
+			pc = unsafe.Add(pc, 8)
+			continue
+		case 247: // FMULSUBTO
+			p := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8+0*8))) + uint64((*(*uint8)(unsafe.Add(pc, 1))))*8
+			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
+				goto slow
+			}
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+				goto slow
+			}
+			(*(*float64)(unsafe.Add(nil, p))) = (*(*float64)(unsafe.Add(nil, p))) - float64((*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))*(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))))
+			pc = unsafe.Add(pc, 8)
+			continue
+		case 0, 77, 78, 79, 87, 88, 89, 90, 142, 143, 153, 160, 161, 162, 183, 193, 196, 197, 200, 201, 202, 203, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219, 220, 221, 222, 223, 230, 231, 232, 233, 234, 235, 236, 237, 248, 249, 250, 251, 252, 253, 254, 255:
 			goto slow
 		}
 	}

@@ -141,6 +141,9 @@ func (vm *VM) executeRare(in *instr) Outcome {
 		return Done
 	case bytecode.OpLDXX64:
 		return vm.loadNested(in)
+	case bytecode.OpFADDM, bytecode.OpFSUBM, bytecode.OpFSUBRM, bytecode.OpFMULM,
+		bytecode.OpFADDTO, bytecode.OpFSUBTO, bytecode.OpFMULADDTO, bytecode.OpFMULSUBTO:
+		return vm.floatMem(in)
 	case bytecode.OpFLDX, bytecode.OpFSTX:
 		return vm.frameElem(in)
 	case bytecode.OpFCOPY:
@@ -172,6 +175,47 @@ func (vm *VM) loadNested(in *instr) Outcome {
 		return vm.nilTrap()
 	}
 	vm.setSlot(int(in.a), ld64(q))
+	return Done
+}
+
+// floatMem executes arithmetic with an operand in memory.
+func (vm *VM) floatMem(in *instr) Outcome {
+	float := func(slot uint16) float64 { return math.Float64frombits(vm.slot(int(slot))) }
+	p := Addr(vm.slot(int(in.c))) + Addr(in.n)*8
+	store := false
+	switch bytecode.Op(in.op) {
+	case bytecode.OpFADDTO, bytecode.OpFSUBTO:
+		p, store = Addr(vm.slot(int(in.b)))+Addr(in.c), true
+	case bytecode.OpFMULADDTO, bytecode.OpFMULSUBTO:
+		store = true
+	}
+	if store && !vm.checkStore(p, 8) || !vm.checkRange(p, 8) {
+		return vm.nilTrap()
+	}
+	x := math.Float64frombits(ld64(p))
+	switch bytecode.Op(in.op) {
+	case bytecode.OpFADDM:
+		x = float(in.b) + x
+	case bytecode.OpFSUBM:
+		x = float(in.b) - x
+	case bytecode.OpFSUBRM:
+		x -= float(in.b)
+	case bytecode.OpFMULM:
+		x = float(in.b) * x
+	case bytecode.OpFADDTO:
+		x += float(in.a)
+	case bytecode.OpFSUBTO:
+		x -= float(in.a)
+	case bytecode.OpFMULADDTO:
+		x += float64(float(in.a) * float(in.b))
+	case bytecode.OpFMULSUBTO:
+		x -= float64(float(in.a) * float(in.b))
+	}
+	if store {
+		st64(p, math.Float64bits(x))
+	} else {
+		vm.setSlot(int(in.a), math.Float64bits(x))
+	}
 	return Done
 }
 

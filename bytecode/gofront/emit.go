@@ -28,6 +28,7 @@ func (a *allocator) emit(fn *bytecode.Func) ([]lineMark, error) {
 	}
 	a.peephole()
 	a.thread()
+	a.fuseLoops()
 	e := &emitter{allocator: a, fn: fn, maps: map[string]uint32{}}
 	e.pos = make([]int32, a.f.nlabels)
 	for i := range a.f.ins {

@@ -139,7 +139,7 @@ func (c *mapChecker) operands(s *step) {
 		s.uses.add(fields[0].v+3, int(c.m.Funcs[s.ext].Args))
 	}
 	if info.Ext == bytecode.ExtSlots {
-		n := map[bytecode.Op]int{bytecode.OpFMA: 1, bytecode.OpADDJLTB: 1, bytecode.OpLDXX64: 1, bytecode.OpSLICE: 4, bytecode.OpSLICEARR: 4, bytecode.OpSLICESTR: 2}[s.op]
+		n := map[bytecode.Op]int{bytecode.OpFMA: 1, bytecode.OpFMULADD: 1, bytecode.OpADDJLTB: 1, bytecode.OpLDXX64: 1, bytecode.OpSLICE: 4, bytecode.OpSLICEARR: 4, bytecode.OpSLICESTR: 2}[s.op]
 		for k := range n {
 			if slot := int(s.ext >> (16 * k) & 0xffff); slot != 0xffff {
 				s.uses.add(slot, 1)

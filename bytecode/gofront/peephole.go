@@ -35,39 +35,11 @@ func invert(i *ins) bool {
 	return true
 }
 
-// fuseLoads joins a load of a row with the load of its element. It runs before
-// allocation: the row must have no other use.
-func fuseLoads(f *mfunc) {
-	var uses []int32
-	for i := 0; i+1 < len(f.ins); i++ {
-		x, y := &f.ins[i], &f.ins[i+1]
-		if x.op != m(bytecode.OpLDX192) || y.op != m(bytecode.OpLDX64) || y.b != x.a || x.a.off != 0 {
-			continue
-		}
-		if uses == nil {
-			uses = make([]int32, len(f.vregs))
-			for k := range f.ins {
-				f.visitUses(&f.ins[k], func(v vreg) { uses[v]++ })
-			}
-		}
-		if uses[x.a.v] != 1 || y.c.v == x.a.v {
-			continue
-		}
-		*y = ins{op: m(bytecode.OpLDXX64), a: y.a, b: x.b, c: x.c, xs: []opd{y.c}, pos: y.pos}
-		x.op = pNone
-	}
-}
-
 const fuseReach = 8000 // instructions: well within a branch's 16 bits
 
 func (a *allocator) peephole() {
-	f := a.f
-	pos := make([]int, f.nlabels)
-	for i := range f.ins {
-		in := &f.ins[i]
-		if in.op == pLabel {
-			pos[in.label] = i
-		}
+	for i := range a.f.ins {
+		in := &a.f.ins[i]
 		switch in.op {
 		case m(bytecode.OpMOV), m(bytecode.OpMOV2), m(bytecode.OpMOV3), m(bytecode.OpMOVN):
 			if a.slotOf(in.a) == a.slotOf(in.b) {
@@ -75,6 +47,21 @@ func (a *allocator) peephole() {
 			}
 		case pDef:
 			in.op = pNone
+		}
+	}
+}
+
+// fuseLoops joins the step of a loop with the branch back, after the jumps around it are gone.
+func (a *allocator) fuseLoops() {
+	f := a.f
+	pos := make([]int, f.nlabels)
+	used := a.usedLabels()
+	for i := range f.ins {
+		if in := &f.ins[i]; in.op == pLabel {
+			pos[in.label] = i
+			if !used[in.label] {
+				in.op = pNone
+			}
 		}
 	}
 	for i := range f.ins {
@@ -160,10 +147,6 @@ func (a *allocator) thread() {
 				if t == i || !isJmp(t) || f.ins[t].label == in.label || a.follows(t) {
 					break
 				}
-				fused := in.op == m(bytecode.OpINCJLTB) || in.op == m(bytecode.OpADDJLTB)
-				if fused && (pos[f.ins[t].label] > i || i-pos[f.ins[t].label] > fuseReach) {
-					break
-				}
 				in.label = f.ins[t].label
 			}
 		}
@@ -204,17 +187,23 @@ func (a *allocator) dropJumps(pos []int) {
 	}
 }
 
-func (a *allocator) dropUnreached() {
-	f := a.f
-	used := make([]bool, f.nlabels)
-	for i := range f.ins {
-		if in := &f.ins[i]; in.op < 256 && in.label != 0 {
+// usedLabels are the labels that control can come to from elsewhere.
+func (a *allocator) usedLabels() []bool {
+	used := make([]bool, a.f.nlabels)
+	for i := range a.f.ins {
+		if in := &a.f.ins[i]; in.op < 256 && in.label != 0 {
 			used[in.label] = true
 		}
 	}
-	if f.recover != 0 {
-		used[f.recover] = true
+	if a.f.recover != 0 {
+		used[a.f.recover] = true
 	}
+	return used
+}
+
+func (a *allocator) dropUnreached() {
+	f := a.f
+	used := a.usedLabels()
 	dead := false
 	for i := range f.ins {
 		in := &f.ins[i]

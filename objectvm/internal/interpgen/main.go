@@ -165,6 +165,7 @@ var macros = []struct {
 	{regexp.MustCompile(`R\(t\+1\)`), "AT(uint64, unsafe.Add(fp, uintptr(uint16(t))*8+8))"},
 	{regexp.MustCompile(`R\(t\)`), "AT(uint64, unsafe.Add(fp, uintptr(uint16(t))*8))"},
 	{regexp.MustCompile(`R\(d\)`), "AT(uint64, unsafe.Add(fp, uintptr(AT(uint16, unsafe.Add(pc, 8)))*8))"},
+	{regexp.MustCompile(`F\(d\)`), "AT(float64, unsafe.Add(fp, uintptr(AT(uint16, unsafe.Add(pc, 8)))*8))"},
 	{regexp.MustCompile(`\b([RFG])\(([abc])(?:\+0)?\)`), "SLOT$1(${2}!, 0)"},
 	{regexp.MustCompile(`\b([RFG])\(([abc])\+(\d)\)`), "SLOT$1(${2}!, $3)"},
 	{regexp.MustCompile(`SLOTR\((.)!, (\d)\)`), "AT(uint64, unsafe.Add(fp, ${1}@*8+$2*8))"},

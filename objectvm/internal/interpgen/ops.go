@@ -16,6 +16,16 @@ func gfl(name, op string) body {
 	return body{name, "R(a) = uint64(math.Float32bits(G(b) " + op + " G(c)))"}
 }
 
+const wordOffset = "p := R(c) + uint64(N)*8\n"
+
+func fltMem(name, value string) body {
+	return body{name, wordOffset + "LOAD(p, 3)\nF(a) = " + value}
+}
+
+func fltTo(name, addr, op string) body {
+	return body{name, addr + "LOAD(p, 3)\nOPEN(p)\nAT(float64, p) = AT(float64, p) " + op}
+}
+
 func boolean(name, cond string) body {
 	return body{name, "var t uint64\nif " + cond + " {\nt = 1\n}\nR(a) = t"}
 }
@@ -87,6 +97,12 @@ var straight = []body{
 	boolean("LTU", "R(b) < R(c)"), boolean("LEU", "R(b) <= R(c)"),
 	boolean("FEQ", "F(b) == F(c)"), boolean("FNE", "F(b) != F(c)"), boolean("FLT", "F(b) < F(c)"), boolean("FLE", "F(b) <= F(c)"),
 	flt("FADD", "+"), flt("FSUB", "-"), flt("FMUL", "*"), flt("FDIV", "/"),
+	fltMem("FADDM", "F(b) + AT(float64, p)"), fltMem("FSUBM", "F(b) - AT(float64, p)"),
+	fltMem("FSUBRM", "AT(float64, p) - F(b)"), fltMem("FMULM", "F(b) * AT(float64, p)"),
+	fltTo("FADDTO", "p := R(b) + uint64(C)\n", "+ F(a)"), fltTo("FSUBTO", "p := R(b) + uint64(C)\n", "- F(a)"),
+	// The conversions keep the compiler from joining multiplication and addition.
+	{"FMULADD", "F(a) = F(d) + float64(F(b)*F(c))"},
+	fltTo("FMULADDTO", wordOffset, "+ float64(F(a)*F(b))"), fltTo("FMULSUBTO", wordOffset, "- float64(F(a)*F(b))"),
 	{"FNEG", "F(a) = -F(b)"},
 	{"FABS", "F(a) = math.Abs(F(b))"},
 	{"FSQRT", "F(a) = math.Sqrt(F(b))"},
