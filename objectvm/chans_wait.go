@@ -136,13 +136,22 @@ func (vm *VM) attachWait(n, top uint32) error {
 	return nil
 }
 
-// checkPending checks the list of goroutines with a value handed over.
+// checkPending checks the list of goroutines with a value handed over: whoever has one is in it, once, with the right neighbours.
 func (vm *VM) checkPending() error {
-	seen := uint64(0)
+	seen, prev := uint64(0), uint64(0)
 	for g := ld64(rtPending); g != 0; g = vm.gWait(GID(g), gwPendNext) {
-		if seen++; g > hget(hdrGHigh) || seen > hget(hdrGHigh) || vm.gWait(GID(g), gwPendPrev) > hget(hdrGHigh) {
+		if seen++; g > hget(hdrGHigh) || seen > hget(hdrGHigh) || vm.gWait(GID(g), gwPendPrev) != prev || vm.gWait(GID(g), gwPendLen) == 0 {
 			return fmt.Errorf("%w: pending select of goroutine record %d", ErrBadRecord, g)
 		}
+		prev = g
+	}
+	for g := GID(1); uint64(g) <= hget(hdrGHigh); g++ {
+		if vm.gWait(g, gwPendLen) != 0 {
+			seen--
+		}
+	}
+	if seen != 0 {
+		return fmt.Errorf("%w: list of pending selects", ErrBadRecord)
 	}
 	return nil
 }
@@ -298,6 +307,10 @@ func (vm *VM) wake(g GID, state uint64, index uint64) {
 
 // pend records that slots of a select's goroutine hold a value that no stack map names yet.
 func (vm *VM) pend(g GID, slot, n int) {
+	vm.unpend(g) // a select that did not go on as it should have: forged
+	if n == 0 {
+		return
+	}
 	head := GID(ld64(rtPending))
 	vm.setGWait(g, gwPendSlot, uint64(slot))
 	vm.setGWait(g, gwPendLen, uint64(n))

@@ -247,6 +247,9 @@ func (vm *VM) sweepSpan(s uint32) bool {
 	for i := uint64(0); i < count; i += 64 {
 		at := Addr(i / 8)
 		old := ld64(bm + at)
+		if count-i < 64 {
+			old &= 1<<(count-i) - 1
+		}
 		live := old & ld64(mk+at)
 		used += uint64(bits.OnesCount64(live))
 		if vm.cfg.GCStress {

@@ -165,6 +165,8 @@ func (vm *VM) endG(g GID) {
 	if c := Addr(gGet(g, gSpare)); c != 0 {
 		vm.freeChunk(c)
 	}
+	vm.unlinkAll(g)
+	vm.unpend(g)
 	vm.touch(gAddr(g), gSize)
 	clear(bytesAt(gAddr(g), gSize))
 	vm.gSet(g, gNext, hget(hdrGFree))
@@ -238,8 +240,11 @@ func (vm *VM) setSlotOf(g GID, i int, v uint64) {
 		vm.setSlot(i, v)
 		return
 	}
+	if vm.checkG(g) != nil {
+		return
+	}
 	fp := Addr(gGet(g, gFP))
-	if f := vm.code.find(Addr(gGet(g, gPC))); i < 0 || i >= int(vm.mod.Funcs[f].Frame) {
+	if f := vm.code.find(Addr(gGet(g, gPC))); i < bytecode.FrameArgs || i >= int(vm.mod.Funcs[f].Frame) {
 		return
 	}
 	vm.set(fp+Addr(i)*8, v)

@@ -317,7 +317,7 @@ func (vm *VM) attachHeap() error {
 	vm.initHeap()
 	h := &vm.heap
 	pages := hget(hdrHeapPages)
-	if uint64(h.base-DataBase)+pages<<heapShift > DataSize {
+	if uint64(h.base-DataBase)+pages<<heapShift >= DataSize { // loads of several words read up to two words past the end
 		return fmt.Errorf("%w: heap of %d pages", ErrArena, pages)
 	}
 	seen := uint64(0)

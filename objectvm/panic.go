@@ -24,6 +24,8 @@ const (
 const (
 	poolNext = iota
 	poolKind // poolDefer, poolPanic, 0 for a free record
+
+	poolOwner = 7 // GID: no record is in the lists of two goroutines
 )
 
 // Words of a deferred call.
@@ -72,6 +74,7 @@ func (vm *VM) newRecord(kind uint64) uint64 {
 	vm.touch(poolAddr(n), poolRecord)
 	clear(bytesAt(poolAddr(n), poolRecord))
 	vm.poolSet(n, poolKind, kind)
+	vm.poolSet(n, poolOwner, uint64(vm.cur))
 	return n
 }
 

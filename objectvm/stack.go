@@ -30,12 +30,12 @@ func (vm *VM) calleeOf(fn Addr, args, results int) (bytecode.FuncID, bool) {
 // which becomes the current one. ok is false if the stack is full: throw has been called.
 func (vm *VM) room(base Addr, size Addr) (at Addr, fresh, ok bool) {
 	h := hot()
-	if base+size <= h.stackLimit {
+	g := vm.cur
+	old := Addr(gGet(g, gChunk))
+	if base >= old && base+size <= h.stackLimit { // a continuation's frame may lie in an older chunk
 		vm.touch(base, uint64(size))
 		return base, false, true
 	}
-	g := vm.cur
-	old := Addr(gGet(g, gChunk))
 	if ld64(old+chunkDepth) >= min(maxStack, hget(hdrArenaLimit)/2) {
 		vm.stackOverflow()
 		return 0, false, false
