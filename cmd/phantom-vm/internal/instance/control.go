@@ -3,6 +3,7 @@ package instance
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -32,6 +33,9 @@ type Handler func(Request) Reply
 
 // requestLimit is the time a client has to say what it wants, and to read the answer.
 const requestLimit = 5 * time.Second
+
+// requestMax bounds the bytes of a request.
+const requestMax = 4096
 
 // Serve answers requests at the instance's control socket until the returned function is called.
 // The instance must be locked, so a socket that is there is a dead process's.
@@ -71,7 +75,7 @@ func serveOne(c net.Conn, h Handler) {
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(requestLimit))
 	var q Request
-	if err := msgpack.NewDecoder(c).Decode(&q); err != nil {
+	if err := msgpack.NewDecoder(io.LimitReader(c, requestMax)).Decode(&q); err != nil {
 		return
 	}
 	r := h(q)

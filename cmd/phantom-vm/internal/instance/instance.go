@@ -12,6 +12,7 @@
 package instance
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ var (
 	ErrNotInstance = errors.New("not an instance directory")
 	ErrLocked      = errors.New("instance is running")
 	ErrVersion     = errors.New("instance was made by a newer phantom-vm")
+	ErrExists      = errors.New("instance exists already")
+	ErrForeign     = errors.New("the directory holds a file that is not an instance's")
 )
 
 // recordVersion is the newest version of Record that this program reads and writes.
@@ -66,9 +69,12 @@ func Exists(dir string) bool {
 }
 
 // Create makes the directory and locks it. fill is called to make the disk image before the record is written,
-// so that a half-made instance is never taken for one.
+// so that a half-made instance is never taken for one. What a creation that was killed has left is removed first.
 func Create(dir string, rec Record, fill func(*Instance) error) (*Instance, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := syncDir(filepath.Dir(filepath.Clean(dir))); err != nil {
 		return nil, err
 	}
 	inst := &Instance{Dir: dir, Record: rec}
@@ -77,18 +83,46 @@ func Create(dir string, rec Record, fill func(*Instance) error) (*Instance, erro
 	if _, err := rand.Read(inst.Record.ID[:]); err != nil {
 		return nil, err
 	}
+	_, err := os.Lstat(inst.Path("lock"))
+	begun := err == nil
 	if err := inst.Lock(); err != nil {
 		return nil, err
 	}
-	if err := fill(inst); err != nil {
-		inst.Close()
-		return nil, err
+	err = inst.clear(begun)
+	if err == nil {
+		err = fill(inst)
 	}
-	if err := inst.Save(); err != nil {
+	if err == nil {
+		err = inst.Save()
+	}
+	if err != nil {
 		inst.Close()
 		return nil, err
 	}
 	return inst, nil
+}
+
+// clear removes what an interrupted creation left. A lock file that was there shows that there was one; without it, files
+// with an instance's names are somebody's.
+func (i *Instance) clear(begun bool) error {
+	if Exists(i.Dir) {
+		return fmt.Errorf("%s: %w", i.Dir, ErrExists)
+	}
+	for _, name := range append([]string{"disk.img", "input", "instance.rec.new"}, LogNames[:]...) {
+		if _, err := os.Lstat(i.Path(name)); errors.Is(err, os.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if !begun {
+			os.Remove(i.Path("lock")) // ours; the next try would take it for the sign of an interrupted creation
+			return fmt.Errorf("%s: %w", i.Path(name), ErrForeign)
+		}
+		if err := os.Remove(i.Path(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Open reads an instance's record. It does not lock it.
@@ -101,13 +135,26 @@ func Open(dir string) (*Instance, error) {
 		return nil, err
 	}
 	inst := &Instance{Dir: dir}
+	if v, err := version(b); err != nil {
+		return nil, fmt.Errorf("%s: damaged instance.rec: %w", dir, err)
+	} else if v > recordVersion {
+		return nil, fmt.Errorf("%s: record version %d: %w", dir, v, ErrVersion)
+	}
 	if err := msgpack.Unmarshal(b, &inst.Record); err != nil {
 		return nil, fmt.Errorf("%s: damaged instance.rec: %w", dir, err)
 	}
-	if inst.Record.Version > recordVersion {
-		return nil, fmt.Errorf("%s: record version %d: %w", dir, inst.Record.Version, ErrVersion)
-	}
 	return inst, nil
+}
+
+// version is a record's first element; what follows may look different in another version.
+func version(b []byte) (uint64, error) {
+	d := msgpack.NewDecoder(bytes.NewReader(b))
+	if n, err := d.DecodeArrayLen(); err != nil {
+		return 0, err
+	} else if n < 1 {
+		return 0, errors.New("no version")
+	}
+	return d.DecodeUint64()
 }
 
 // Save replaces the record.
@@ -132,7 +179,12 @@ func (i *Instance) Lock() error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for try := 0; errors.Is(err, unix.EWOULDBLOCK) && try < 10; try++ {
+		time.Sleep(2 * time.Millisecond) // it may be somebody who only asks (Locked)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return fmt.Errorf("%s: %w", i.Dir, ErrLocked)

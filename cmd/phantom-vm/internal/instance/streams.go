@@ -20,7 +20,7 @@ type Log struct {
 
 // OpenLog opens stream's file, made if need be.
 func (i *Instance) OpenLog(stream int) (*Log, error) {
-	f, err := os.OpenFile(i.Path(LogNames[stream]), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := i.openOrMake(LogNames[stream])
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +32,22 @@ func (i *Instance) OpenLog(stream int) (*Log, error) {
 	l := &Log{f: f}
 	l.size.Store(st.Size())
 	return l, nil
+}
+
+// openOrMake opens a file for reading and writing. The name of a new one is durable before anything is in it.
+func (i *Instance) openOrMake(name string) (*os.File, error) {
+	f, err := os.OpenFile(i.Path(name), os.O_RDWR, 0)
+	if !errors.Is(err, os.ErrNotExist) {
+		return f, err
+	}
+	if f, err = os.OpenFile(i.Path(name), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, err
+	}
+	if err := syncDir(i.Dir); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // Size is the number of bytes in the file.
@@ -88,7 +104,7 @@ type Stdin struct {
 // OpenStdin opens the instance's input. live is where more comes from, nil if nothing does;
 // it is not read before the program asks for what the file does not have.
 func (i *Instance) OpenStdin(live io.Reader) (*Stdin, error) {
-	f, err := os.OpenFile(i.Path("input"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := i.openOrMake("input")
 	if err != nil {
 		return nil, err
 	}

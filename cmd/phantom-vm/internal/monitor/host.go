@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
+	"unicode"
 
 	"phantomvm/cmd/phantom-vm/internal/instance"
 	"phantomvm/objectvm/machine/wire"
@@ -24,6 +26,7 @@ type peer interface {
 type host struct {
 	logs  [wire.Streams]*instance.Log
 	shown [wire.Streams]io.Writer // where the program's output of this run is also written
+	log   io.Writer               // messages about the run
 	stdin *instance.Stdin
 
 	mu      sync.Mutex
@@ -49,7 +52,7 @@ var errVanished = errors.New("the machine ended without saying why")
 
 func newHost(inst *instance.Instance, opts Options) (*host, error) {
 	h := &host{
-		shown: [wire.Streams]io.Writer{opts.Stdout, opts.Stderr}, onStart: opts.OnStart,
+		shown: [wire.Streams]io.Writer{opts.Stdout, opts.Stderr}, onStart: opts.OnStart, log: opts.Log,
 		wants: make(chan int64, 1), failed: make(chan error, 1), quit: make(chan struct{}),
 	}
 	for s := range h.logs {
@@ -84,9 +87,8 @@ func (h *host) serve(p peer, stop <-chan struct{}) (*ending, error) {
 	for s := range h.logs {
 		go h.syncLog(s)
 	}
-	go h.feed() // not waited for: it may hang in a read of the terminal
-	defer h.helpers.Wait()
-	defer close(h.quit)
+	go h.feed()         // not waited for: it may hang in a read of the terminal
+	defer close(h.quit) // the helpers may hang in Send until the machine is gone; close waits for them
 	for {
 		select {
 		case b, ok := <-p.Messages():
@@ -138,18 +140,35 @@ func (h *host) handle(m *wire.Message) (*ending, error) {
 		case h.wants <- m.Offset:
 		default: // asked already
 		}
+	case wire.Note:
+		if h.log != nil {
+			fmt.Fprintf(h.log, "phantom-vm: %s\n", printable(m.Reason)) //nolint:errcheck // nobody reads
+		}
 	case wire.Ended:
+		if s := m.Status.State; s == wire.Running || s > wire.Failed {
+			return nil, fmt.Errorf("from the machine: %w: it ended %v", wire.ErrMessage, s)
+		}
 		for _, l := range h.logs {
 			if err := l.Sync(); err != nil {
 				return nil, err
 			}
 		}
 		h.setStatus(*m.Status)
-		return &ending{*m.Status, m.Reason, m.NoSpace}, nil
+		return &ending{*m.Status, printable(m.Reason), m.NoSpace}, nil
 	default:
 		return nil, fmt.Errorf("from the machine: %w: kind %d is the host's", wire.ErrMessage, m.Kind)
 	}
 	return nil, nil
+}
+
+// printable is a machine's text as it may go to a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
 }
 
 // syncLog acknowledges a stream's output once it is durable.
@@ -221,7 +240,9 @@ func (h *host) current() wire.Status {
 	return h.status
 }
 
+// close is called when the machine is gone. feed is not waited for.
 func (h *host) close() {
+	h.helpers.Wait()
 	for _, l := range h.logs {
 		if l != nil {
 			l.Close()

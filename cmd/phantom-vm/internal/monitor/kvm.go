@@ -52,6 +52,7 @@ func runKVM(dev *filedev.Device, h *host, opts Options, stop <-chan struct{}) (*
 	if err != nil {
 		cancel()
 	}
+	defer time.AfterFunc(exitGrace, cancel).Stop()
 	x := <-exited
 	switch {
 	case err != nil && x.err != nil && !errors.Is(x.err, context.Canceled):
@@ -63,6 +64,9 @@ func runKVM(dev *filedev.Device, h *host, opts Options, stop <-chan struct{}) (*
 	}
 	return end, err
 }
+
+// exitGrace is the time a guest that has said that it ended has to do so.
+const exitGrace = 10 * time.Second
 
 // GuestArgs is the unikernel's command line.
 func GuestArgs(interval time.Duration, delivered [wire.Streams]int64) []string {

@@ -19,12 +19,13 @@ func runProcess(dev persist.Device, h *host, opts Options, stop <-chan struct{})
 	go func() {
 		runtime.LockOSThread() // the interpreter keeps a core; other goroutines have the rest
 		err := machine.Run(machine.Config{
-			Device: dev, Link: l, Interval: opts.Interval, Delivered: h.delivered(), Durable: true,
+			Device: dev, Link: l, Interval: opts.Interval, Delivered: h.delivered(), Durable: true, Gone: l.closed,
 		})
 		l.close()
+		close(l.toHost) // what lies in it can still be read
 		result <- err
 	}()
-	end, err := h.serve(l.host(), stop)
+	end, err := h.serve(processPeer{l}, stop)
 	l.close()
 	if merr := <-result; merr != nil && err != nil {
 		err = errors.Join(err, merr)
@@ -44,7 +45,7 @@ func newProcessLink() *processLink {
 	return &processLink{toHost: make(chan []byte, 64), toMachine: make(chan []byte, 64), closed: make(chan struct{})}
 }
 
-// Send, Recv and Wait are the machine's side; one goroutine calls them.
+// Send, Recv and Wait are the machine's side; one goroutine calls them, and closes toHost in the end.
 
 func (l *processLink) Send(msg []byte) error {
 	select {
@@ -92,21 +93,12 @@ func (l *processLink) Wait(until time.Time, wake <-chan struct{}) {
 
 func (l *processLink) close() { l.once.Do(func() { close(l.closed) }) }
 
-// host returns the host's side.
-func (l *processLink) host() peer {
-	p := &processPeer{link: l, messages: make(chan []byte)}
-	go p.pump()
-	return p
-}
+// processPeer is the host's side of a link.
+type processPeer struct{ link *processLink }
 
-type processPeer struct {
-	link     *processLink
-	messages chan []byte
-}
+func (p processPeer) Messages() <-chan []byte { return p.link.toHost }
 
-func (p *processPeer) Messages() <-chan []byte { return p.messages }
-
-func (p *processPeer) Send(msg []byte) error {
+func (p processPeer) Send(msg []byte) error {
 	select {
 	case p.link.toMachine <- msg:
 		return nil
@@ -115,27 +107,4 @@ func (p *processPeer) Send(msg []byte) error {
 	}
 }
 
-// pump hands messages over and, when the machine has closed the link, those that it left.
-func (p *processPeer) pump() {
-	defer close(p.messages)
-	for {
-		var b []byte
-		select {
-		case b = <-p.link.toHost:
-		case <-p.link.closed:
-			select {
-			case b = <-p.link.toHost:
-			default:
-				return
-			}
-		}
-		select {
-		case p.messages <- b:
-		case <-time.After(closingGrace):
-			return // nobody listens any more
-		}
-	}
-}
-
-// closingGrace is how long a message waits for a host that is busy before it is given up.
-const closingGrace = time.Minute
+var _ peer = processPeer{}
