@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,9 @@ func main() {
 const diskSize = 12 << 20
 
 func compile(t testing.TB, src string) []byte {
+	if raceDetector { // it makes the interpreter many times slower
+		src = strings.NewReplacer("range 6000", "range 200", "range 30000", "range 12000").Replace(src)
+	}
 	path := filepath.Join(t.TempDir(), "prog.go")
 	require.NoError(t, os.WriteFile(path, []byte(src), 0o600))
 	m, err := gofront.Compile(gofront.Config{Patterns: []string{path}})
@@ -305,7 +309,7 @@ func TestPowerCuts(t *testing.T) {
 	require.Greater(t, len(c.want[0]), 5000)
 	require.Greater(t, len(c.want[1]), 1000)
 	cuts, epochs := 120, 0
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		cuts = 20
 	}
 	for c.cuts < cuts {
@@ -314,7 +318,7 @@ func TestPowerCuts(t *testing.T) {
 		epochs = max(epochs, int(h.end.Status.Checkpoints))
 		c.crashes(h, cuts/3, true)
 	}
-	require.Greater(t, epochs, 3, "the program ends before there is anything to cut")
+	require.Greater(t, epochs, 1, "the program ends before there is anything to cut")
 	t.Logf("%d cuts, lives of up to %d checkpoints", c.cuts, epochs)
 }
 

@@ -143,6 +143,9 @@ func delivered(out *[wire.Streams][]byte) (n [wire.Streams]int64) {
 }
 
 func TestStopAndResume(t *testing.T) {
+	if raceDetector {
+		t.Skip("the interpreter is too slow under the race detector")
+	}
 	dev := newDisk(t, assemble(t, counting))
 	var out [wire.Streams][]byte
 	for life := uint64(1); ; life++ {
