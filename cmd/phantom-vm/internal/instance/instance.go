@@ -108,15 +108,19 @@ func (i *Instance) clear(begun bool) error {
 	if Exists(i.Dir) {
 		return fmt.Errorf("%s: %w", i.Dir, ErrExists)
 	}
+	there, err := os.ReadDir(i.Dir)
+	if err != nil {
+		return err
+	}
+	if !begun && len(there) > 1 { // the lock is ours
+		os.Remove(i.Path("lock")) // the next try would take it for the sign of an interrupted creation
+		return fmt.Errorf("%s: %w", i.Dir, ErrForeign)
+	}
 	for _, name := range append([]string{"disk.img", "input", "instance.rec.new"}, LogNames[:]...) {
 		if _, err := os.Lstat(i.Path(name)); errors.Is(err, os.ErrNotExist) {
 			continue
 		} else if err != nil {
 			return err
-		}
-		if !begun {
-			os.Remove(i.Path("lock")) // ours; the next try would take it for the sign of an interrupted creation
-			return fmt.Errorf("%s: %w", i.Path(name), ErrForeign)
 		}
 		if err := os.Remove(i.Path(name)); err != nil {
 			return err

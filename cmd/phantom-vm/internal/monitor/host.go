@@ -9,6 +9,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 	"unicode"
 
 	"phantomvm/cmd/phantom-vm/internal/instance"
@@ -25,8 +27,8 @@ type peer interface {
 // host serves one run of an instance.
 type host struct {
 	logs  [wire.Streams]*instance.Log
-	shown [wire.Streams]io.Writer // where the program's output of this run is also written
-	log   io.Writer               // messages about the run
+	shown [wire.Streams]*display // where the program's output of this run is also written
+	log   io.Writer              // messages about the run
 	stdin *instance.Stdin
 
 	mu      sync.Mutex
@@ -39,7 +41,12 @@ type host struct {
 	failed  chan error                  // room for one: a helper goroutine gave up
 	quit    chan struct{}
 	helpers sync.WaitGroup
+
+	stopping atomic.Bool
 }
+
+// showGrace is how long a run that ends waits for a reader of its output.
+const showGrace = 200 * time.Millisecond
 
 // ending is how a run ended.
 type ending struct {
@@ -52,7 +59,7 @@ var errVanished = errors.New("the machine ended without saying why")
 
 func newHost(inst *instance.Instance, opts Options) (*host, error) {
 	h := &host{
-		shown: [wire.Streams]io.Writer{opts.Stdout, opts.Stderr}, onStart: opts.OnStart, log: opts.Log,
+		onStart: opts.OnStart, log: opts.Log,
 		wants: make(chan int64, 1), failed: make(chan error, 1), quit: make(chan struct{}),
 	}
 	for s := range h.logs {
@@ -62,6 +69,9 @@ func newHost(inst *instance.Instance, opts Options) (*host, error) {
 			return nil, err
 		}
 		h.logs[s], h.dirty[s] = l, make(chan struct{}, 1)
+	}
+	for s, w := range [wire.Streams]io.Writer{opts.Stdout, opts.Stderr} {
+		h.shown[s] = newDisplay(w, func() { h.wantSync(s) })
 	}
 	in, err := inst.OpenStdin(opts.Stdin)
 	if err != nil {
@@ -105,6 +115,10 @@ func (h *host) serve(p peer, stop <-chan struct{}) (*ending, error) {
 			}
 		case <-stop:
 			stop = nil
+			h.stopping.Store(true)
+			for s := range h.logs {
+				h.wantSync(s) // what is in the file is acknowledged from now on, shown or not
+			}
 			if err := h.send(&wire.Message{Kind: wire.Stop}); err != nil {
 				return nil, err
 			}
@@ -128,13 +142,8 @@ func (h *host) handle(m *wire.Message) (*ending, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := h.shown[m.Stream].Write(fresh); err != nil && !errors.Is(err, io.ErrClosedPipe) {
-			h.shown[m.Stream] = io.Discard // a reader that went away does not stop the program
-		}
-		select {
-		case h.dirty[m.Stream] <- struct{}{}:
-		default:
-		}
+		h.shown[m.Stream].add(fresh)
+		h.wantSync(int(m.Stream))
 	case wire.WantInput:
 		select {
 		case h.wants <- m.Offset:
@@ -181,6 +190,9 @@ func (h *host) syncLog(stream int) {
 		case <-h.dirty[stream]:
 		}
 		upto := h.logs[stream].Size()
+		if !h.stopping.Load() {
+			upto -= h.shown[stream].hidden()
+		}
 		if err := h.logs[stream].Sync(); err != nil {
 			h.fail(err)
 			return
@@ -188,6 +200,14 @@ func (h *host) syncLog(stream int) {
 		if h.send(&wire.Message{Kind: wire.Ack, Stream: uint8(stream), Offset: upto}) != nil {
 			return // the machine is gone; serve notices
 		}
+	}
+}
+
+// wantSync makes syncLog look again.
+func (h *host) wantSync(stream int) {
+	select {
+	case h.dirty[stream] <- struct{}{}:
+	default:
 	}
 }
 
@@ -243,6 +263,11 @@ func (h *host) current() wire.Status {
 // close is called when the machine is gone. feed is not waited for.
 func (h *host) close() {
 	h.helpers.Wait()
+	for _, d := range h.shown {
+		if d != nil {
+			d.close(showGrace)
+		}
+	}
 	for _, l := range h.logs {
 		if l != nil {
 			l.Close()
