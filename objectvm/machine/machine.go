@@ -89,6 +89,7 @@ func Run(cfg Config) error {
 	st.State = wire.Failed
 	return send(cfg.Link, &wire.Message{
 		Kind: wire.Ended, Status: &st, Reason: err.Error(), NoSpace: errors.Is(err, persist.ErrNoSpace),
+		Damaged: errors.Is(err, persist.ErrCorrupt) || errors.Is(err, persist.ErrVersion) || errors.Is(err, persist.ErrRootDamaged),
 	})
 }
 

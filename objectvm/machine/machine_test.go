@@ -176,7 +176,7 @@ func TestStopAndResume(t *testing.T) {
 }
 
 func TestOutputFilesThatDisagree(t *testing.T) {
-	dev := newDisk(t, assemble(t, strings.Replace(counting, "jleib r6, 30000, loop", "jmp loop", 1)))
+	dev := newDisk(t, assemble(t, strings.Replace(counting, "jleib r6, 30000, loop", "jneib r6, 0, loop", 1)))
 	var out [wire.Streams][]byte
 	l := &testLink{out: &out, stopAt: 1000}
 	require.NoError(t, Run(Config{Device: dev, Link: l, Interval: time.Millisecond}))

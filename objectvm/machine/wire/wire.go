@@ -102,6 +102,7 @@ type Message struct {
 	Status   *Status
 	Reason   string
 	NoSpace  bool // Ended: the device is full
+	Damaged  bool // Ended: the image is damaged or of another version
 }
 
 // Link carries messages one way and the other. Send may wait while the other side is slow;
