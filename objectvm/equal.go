@@ -18,7 +18,11 @@ import (
 
 const (
 	maxEqDepth = 50000
-	maxEqWork  = 1 << 27
+	maxEqWork  = uint64(1 << 27)
+	workShift  = 8 // bytes of one step of work, as a shift
+
+	tooMuchEq   = "comparison does not end"
+	tooMuchHash = "hash does not end"
 )
 
 // equalAt compares two values of type t. ok is false if a panic is to be raised.
@@ -28,17 +32,23 @@ func (vm *VM) equalAt(t *TypeInfo, p, q Addr) (eq, ok bool) {
 }
 
 func (vm *VM) eqMem(t *TypeInfo, p, q Addr, depth int) (eq, ok bool) {
-	if t.Regular || t.Size == 0 && t.Equal {
+	if t.Regular && t.Size < 1<<workShift || t.Size == 0 && t.Equal {
 		return memEqual(p, q, t.Size), true
 	}
-	if vm.rt.work == 0 || depth > maxEqDepth {
-		vm.rt.fault = fault{thrown: "comparison does not end"}
+	if depth > maxEqDepth || !vm.spend(0) {
+		vm.rt.fault = fault{thrown: tooMuchEq}
 		return false, false
 	}
-	vm.rt.work--
+	if t.Regular {
+		if !vm.spend(t.Size) {
+			vm.rt.fault = fault{thrown: tooMuchEq}
+			return false, false
+		}
+		return memEqual(p, q, t.Size), true
+	}
 	switch t.Kind {
 	case bytecode.String:
-		return vm.eqString(ldAddr(p), ld64(p+8), ldAddr(q), ld64(q+8))
+		return vm.eqStrings(p, q)
 	case bytecode.Interface:
 		return vm.eqIface(t, p, q, depth)
 	case bytecode.Float32:
@@ -75,6 +85,29 @@ func (vm *VM) eqStruct(t *TypeInfo, p, q Addr, depth int) (eq, ok bool) {
 		}
 	}
 	return true, true
+}
+
+// spend takes a step and the work on n bytes from what is left for one comparison or hash; long work costs fuel, too.
+func (vm *VM) spend(n uint64) bool {
+	steps := 1 + n>>workShift
+	if vm.rt.work < steps {
+		return false
+	}
+	vm.rt.work -= steps
+	if n >= 1<<workShift || vm.rt.work&0xfff == 0 {
+		vm.charge(n + 1<<16)
+	}
+	return true
+}
+
+// eqStrings compares the strings whose two words lie at p and q, within the work that is left.
+func (vm *VM) eqStrings(p, q Addr) (eq, ok bool) {
+	n := ld64(p + 8)
+	if n >= 1<<workShift && n == ld64(q+8) && ldAddr(p) != ldAddr(q) && !vm.spend(n) {
+		vm.rt.fault = fault{thrown: tooMuchEq}
+		return false, false
+	}
+	return vm.eqString(ldAddr(p), n, ldAddr(q), ld64(q+8))
 }
 
 func (vm *VM) eqString(p Addr, n uint64, q Addr, m uint64) (eq, ok bool) {
@@ -170,14 +203,23 @@ func (vm *VM) hashAt(t *TypeInfo, p Addr, seed uint64) (h uint64, ok bool) {
 }
 
 func (vm *VM) hashMem(t *TypeInfo, p Addr, h uint64, depth int) (uint64, bool) {
-	if t.Regular || t.Size == 0 && t.Equal {
+	if t.Regular && t.Size < 1<<workShift || t.Size == 0 && t.Equal {
 		return hashRegular(t, p, h), true
 	}
-	if vm.rt.work == 0 || depth > maxEqDepth {
-		vm.rt.fault = fault{thrown: "hash does not end"}
+	n := uint64(0)
+	switch {
+	case t.Regular:
+		n = t.Size
+	case t.Kind == bytecode.String:
+		n = ld64(p + 8)
+	}
+	if depth > maxEqDepth || !vm.spend(n) {
+		vm.rt.fault = fault{thrown: tooMuchHash}
 		return 0, false
 	}
-	vm.rt.work--
+	if t.Regular {
+		return hashRegular(t, p, h), true
+	}
 	var ok bool
 	switch t.Kind {
 	case bytecode.String:
@@ -311,6 +353,7 @@ func (vm *VM) opEqT(in *instr) Outcome {
 // opStrEq executes STREQ.
 func (vm *VM) opStrEq(in *instr) Outcome {
 	b, c := vm.slots(int(in.b), 2), vm.slots(int(in.c), 2)
+	vm.charge(min(b[1], c[1]))
 	eq, ok := vm.eqString(Addr(b[0]), b[1], Addr(c[0]), c[1])
 	if !ok {
 		return vm.raise()

@@ -166,6 +166,7 @@ func (vm *VM) frames(g GID, skip int) []frameInfo {
 			out = append(out, vm.frameAt(it.fn, it.pc, it.kind == mapCall))
 		}
 	}
+	vm.charge(uint64(len(out)) << 10)
 	return out
 }
 

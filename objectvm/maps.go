@@ -36,6 +36,9 @@ const (
 	liveBit   = 1 << 63 // set in every live entry's hash word
 )
 
+// longProbe is how many buckets are looked at for the price of the instruction.
+const longProbe = 256
+
 // Kinds of keys with their own probing loop.
 const (
 	keyAny    = iota
@@ -133,6 +136,7 @@ const (
 
 // mapFind looks for the key at k with hash h. pos is the index position (entry number without an index).
 func (vm *VM) mapFind(v *mapView, h uint64, k Addr) (e Addr, pos uint64, res int) {
+	vm.rt.work = maxEqWork
 	if v.buckets == 0 {
 		for i := range v.used {
 			e = v.entry(i)
@@ -146,7 +150,10 @@ func (vm *VM) mapFind(v *mapView, h uint64, k Addr) (e Addr, pos uint64, res int
 	}
 	mask := v.buckets - 1
 	pos = h & mask
-	for range v.buckets {
+	for n := range v.buckets {
+		if n%longProbe == longProbe-1 { // nothing but a forged map has so many collisions
+			vm.charge(longProbe << 6)
+		}
 		w := uint64(ld32(v.index + Addr(pos*4)))
 		if w == 0 {
 			break
@@ -177,9 +184,9 @@ func (vm *VM) sameKey(et *entryType, e, k Addr) int {
 	eq := false
 	if ok {
 		if et.fast == keyString {
-			eq, ok = vm.eqString(ldAddr(ek), ld64(ek+8), ldAddr(k), ld64(k+8))
+			eq, ok = vm.eqStrings(ek, k)
 		} else {
-			eq, ok = vm.equalAt(et.key, ek, k)
+			eq, ok = vm.eqMem(et.key, ek, k, 0)
 		}
 	} else {
 		vm.fail(bytecode.TrapNil, 0)

@@ -74,6 +74,7 @@ func (vm *VM) mapGrow(v *mapView) bool {
 	nv := mapView{obj: v.obj, entries: entries, index: index, cap: n, buckets: buckets, et: v.et}
 	size := v.et.t.Size
 	vm.charge(v.used * size)
+	probes := 64*n + 1<<20 // hashes that are all the same were forged
 	for i := range v.used {
 		e := v.entry(i)
 		h := ld64(e)
@@ -82,7 +83,13 @@ func (vm *VM) mapGrow(v *mapView) bool {
 		}
 		moveBytes(nv.entry(nv.used), e, size)
 		if buckets != 0 {
-			st32(index+Addr(nv.freeBucket(h)*4), uint32(nv.used+2))
+			pos := nv.freeBucket(h)
+			if d := (pos - h) & (buckets - 1); d > probes {
+				return false
+			} else {
+				probes -= d
+			}
+			st32(index+Addr(pos*4), uint32(nv.used+2))
 		}
 		nv.used++
 	}

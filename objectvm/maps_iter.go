@@ -76,7 +76,11 @@ func (vm *VM) iterNext(et *entryType, it Addr) (key, elem Addr, out Outcome) {
 	if limit > mapMaxCap || limit != 0 && !vm.checkRange(old, limit*et.t.Size) {
 		return 0, 0, vm.nilTrap()
 	}
+	least := hot().fuel - int64(limit+v.buckets) - 1<<20
 	for {
+		if hot().fuel < least { // each lookup was long: forged
+			return 0, 0, vm.throw("map iteration does not end")
+		}
 		if state == itFirst && next >= limit {
 			state, next = itWrapped, 0
 		}

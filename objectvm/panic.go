@@ -261,6 +261,7 @@ func (vm *VM) opRecover(in *instr) Outcome {
 	it := vm.frameIter(vm.cur)
 	it.next()
 	for it.called() == stubNone {
+		hot().fuel--
 		if !it.next() || it.fn == 0 || vm.mod.Funcs[it.fn].Flags&bytecode.FuncWrapper == 0 {
 			return Done
 		}
@@ -296,6 +297,7 @@ func (vm *VM) panics(g GID) []panicInfo {
 	var out []panicInfo
 	for p := gGet(g, gPanic); p != 0; p = poolGet(p, poolNext) {
 		fl := poolGet(p, panicFlags)
+		hot().fuel--
 		out = append(out, panicInfo{[2]uint64{poolGet(p, panicValue), poolGet(p, panicValue+1)}, fl&panicRecovered != 0, fl&panicGoexit != 0})
 	}
 	return out

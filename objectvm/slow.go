@@ -30,8 +30,11 @@ func opFlags() []uint8 {
 // slow returns whether the loop goes on.
 func (vm *VM) slow() bool {
 	h := hot()
-	h.fuel -= slowFuel
 	op := ld8(h.pc)
+	if h.fuel < 0 && op <= opStub && vm.retryPC != h.pc {
+		return false // a function without branches may be long, and each of its instructions work on gigabytes
+	}
+	h.fuel -= slowFuel
 	flags := vm.code.flags[op]
 	if flags&slowPoint != 0 && (vm.gcWanted || vm.cfg.GCStress) {
 		vm.saveRegs()
@@ -74,6 +77,7 @@ func (vm *VM) retry() bool {
 	vm.retryPC = hot().pc
 	vm.saveRegs()
 	vm.collect()
+	hot().fuel = -1 // a program that has little memory left collects once a slice
 	return true
 }
 

@@ -15,8 +15,8 @@ import "phantomvm/bytecode"
 
 const (
 	maxDynamicDepth = 100
-	maxDynamicParts = 1 << 12 // descriptors read for one type
-	maxDynamicTypes = 1 << 16 // cached
+	maxDynamicParts = 1 << 12 // descriptors and fields read for one type
+	maxDynamicTypes = 1 << 12 // cached
 )
 
 // dynamicType returns the type whose descriptor the program made at a; nil if there is no sensible one.
@@ -92,9 +92,11 @@ func (vm *VM) fillDynamic(t *TypeInfo, a Addr, depth int) bool {
 
 func (vm *VM) dynamicStruct(t *TypeInfo, a Addr, depth int) bool {
 	tab, n := ldAddr(a+8), ld64(a+16)
-	if n > 1<<12 || n != 0 && !vm.checkRange(tab, n*24) {
+	if n > uint64(vm.rt.parts) || n != 0 && !vm.checkRange(tab, n*24) {
 		return false
 	}
+	vm.rt.parts -= int(n)
+	vm.charge(n << 8)
 	t.Fields = make([]FieldInfo, n)
 	for i := range t.Fields {
 		f := tab + Addr(i)*24
