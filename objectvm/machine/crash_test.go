@@ -359,7 +359,13 @@ func TestFailingDevice(t *testing.T) {
 	want, code := undisturbed(t, image)
 	failed := 0
 	for _, fault := range []sim.Fault{{Err: sim.ErrIO}, {Err: sim.ErrIO, Sticky: true}, {Err: persist.ErrNoSpace}, {Err: persist.ErrNoSpace, Sticky: true}} {
+		if raceDetector && fault.Sticky {
+			continue // as slow as that is
+		}
 		for n := 0; ; n += 1 + rng.IntN(1+n) {
+			if raceDetector {
+				n += 2 * n
+			}
 			d := sim.FromImage(bytes.Clone(image))
 			f := fault
 			f.At, f.Torn = n, rng.IntN(9)
@@ -376,7 +382,7 @@ func TestFailingDevice(t *testing.T) {
 			(&cutter{t: t, want: want, code: code}).check(next, 0)
 		}
 	}
-	require.Greater(t, failed, 12)
+	require.Greater(t, failed, 5)
 }
 
 // TestFailingReads fails the Nth read of a resume: the error shows, or the state is the right one.
