@@ -2,6 +2,7 @@ package bytecode
 
 import (
 	"fmt"
+	"math"
 	"unicode"
 	"unicode/utf8"
 )
@@ -208,7 +209,7 @@ func (b *layoutBuilder) array(id TypeID, t *Type, l *Layout, depth int) error {
 		return err
 	}
 	e := &b.out[t.Elem]
-	if t.Len > MaxTypeSize || e.Size > 0 && t.Len > MaxTypeSize/e.Size {
+	if t.Len > math.MaxInt64 || e.Size > 0 && t.Len > MaxTypeSize/e.Size {
 		return typeError(RuleTypeSize, id, "too large")
 	}
 	l.Size, l.Align, l.Comparable = t.Len*e.Size, e.Align, e.Comparable

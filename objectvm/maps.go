@@ -205,6 +205,7 @@ func (vm *VM) mapLookup(et *entryType, m, k Addr) (Addr, int) {
 	}
 	h, ok := vm.mapHash(et, k)
 	if !ok {
+		vm.markEmpty(m)
 		return 0, faulted
 	}
 	if m == 0 {
@@ -217,6 +218,13 @@ func (vm *VM) mapLookup(et *entryType, m, k Addr) (Addr, int) {
 	}
 	e, _, res := vm.mapFind(&v, h, k)
 	return e, res
+}
+
+// markEmpty notes that a key which can't be hashed was looked up in an empty map: Go words that differently.
+func (vm *VM) markEmpty(m Addr) {
+	if n, ok := vm.mapLen(m); ok && n == 0 {
+		vm.rt.fault.x = 1
+	}
 }
 
 // mapInsert finds or makes the entry for the key at k and stores the element at val
@@ -275,6 +283,7 @@ func (vm *VM) mapDelete(et *entryType, m, k Addr) Outcome {
 	}
 	h, ok := vm.mapHash(et, k)
 	if !ok {
+		vm.markEmpty(m)
 		return vm.raise()
 	}
 	if m == 0 {

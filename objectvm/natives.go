@@ -61,7 +61,7 @@ type runtimeState struct {
 // fault is a run-time panic found deep inside an operation; raise makes it happen.
 type fault struct {
 	code   int
-	t1     uint64
+	x, t1  uint64
 	thrown string
 }
 
@@ -74,7 +74,7 @@ func (vm *VM) raise() Outcome {
 	if f.thrown != "" {
 		return vm.throw(f.thrown)
 	}
-	return vm.trap(f.code, 0, 0, f.t1, 0, 0)
+	return vm.trap(f.code, f.x, 0, f.t1, 0, 0)
 }
 
 // attachRuntime rebuilds vm.rt's caches from the arena and initialises a new one.

@@ -101,5 +101,15 @@ func nativeTable() map[string]*native {
 	return t
 }
 
+// IsNative says whether the VM provides the function of that name.
+func IsNative(name string) bool {
+	for i := range nativeRows {
+		if nativeRows[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
 // contTable gives the continuations of natives that call back into the program: there are none.
 func contTable() map[contID]continuation { return nil }

@@ -132,7 +132,7 @@ func (vm *VM) opGrow(in *instr) Outcome {
 func (vm *VM) growSlice(t *TypeInfo, base Addr, n, c, more uint64) (Addr, uint64, Outcome) {
 	need := n + more
 	if int64(need) < 0 || need < n || int64(n) < 0 || t.Size != 0 && need > maxTypeSize/t.Size {
-		return 0, 0, vm.trap(bytecode.TrapMakeSliceLen, 0, 0, 0, 0, 0)
+		return 0, 0, vm.trap(bytecode.TrapMakeSliceLen, 1, 0, 0, 0, 0)
 	}
 	if need <= c {
 		return base, c, Done

@@ -245,6 +245,9 @@ func (a *allocator) colour() {
 	for _, v := range order {
 		w := int(f.vregs[v].w)
 		s := bytecode.FrameArgs
+		if a.isAlways(v) { // cleared at entry, which no argument may be
+			s += f.args
+		}
 	search:
 		for ; ; s++ {
 			for k := range w {

@@ -16,6 +16,10 @@ type Config struct {
 	Env      []string // environment of the go command; nil is the current one
 	GoCmd    string   // the go command; "" is "go"
 	Tags     []string // build tags besides those of the target
+
+	// IsNative says which functions without a body the virtual machine provides. A call of
+	// another one is an error; with nil it shows when the module is loaded.
+	IsNative func(name string) bool
 }
 
 // Diagnostic is one thing that is wrong with a program.
@@ -61,6 +65,7 @@ func Compile(cfg Config) (*bytecode.Module, error) {
 		return nil, err
 	}
 	c := newLinker(p)
+	c.isKnown = cfg.IsNative
 	if err := c.link(); err != nil {
 		return nil, err
 	}

@@ -94,6 +94,24 @@ func TestTypeErrors(t *testing.T) {
 	require.Contains(t, err.Error(), "main.go:3:23: undefined: y")
 }
 
+func TestTypesTooLarge(t *testing.T) {
+	_, err := compileText(t, "package main\n\nvar a [1 << 60]int\n\nfunc main() {\n\tp := new([1<<63 - 1]byte)\n\tprintln(len(a), a[0], p[1], len(make([]struct{}, 1<<63-1)))\n}\n")
+	require.ErrorIs(t, err, load.ErrProgram)
+	require.Contains(t, err.Error(), "main.go:6:10: type [9223372036854775807]uint8 is too large")
+	require.Contains(t, err.Error(), "type [1152921504606846976]int is too large")
+	require.NotContains(t, err.Error(), "struct")
+}
+
+// TestUnknownNative: what the VM does not provide is found when a call of it is compiled.
+func TestUnknownNative(t *testing.T) {
+	f := filepath.Join(t.TempDir(), "main.go")
+	require.NoError(t, os.WriteFile(f, []byte("package main\n\nimport \"runtime\"\n\nfunc main() {\n\tprintln(runtime.NumGoroutine())\n\truntime.GC()\n}\n"), 0o600))
+	cfg := Config{Patterns: []string{f}, IsNative: func(name string) bool { return name != "runtime.GC" }}
+	_, err := Compile(cfg)
+	require.ErrorIs(t, err, load.ErrProgram)
+	require.Contains(t, err.Error(), "main.go:7:12: call of runtime.GC, which has no body")
+}
+
 // TestHelloIsSmall guards the elimination of what a program does not use.
 func TestHelloIsSmall(t *testing.T) {
 	m, err := compileText(t, "package main\n\nfunc main() { println(\"hello\") }\n")

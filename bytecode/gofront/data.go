@@ -2,6 +2,7 @@ package gofront
 
 import (
 	"encoding/binary"
+	"fmt"
 	"go/types"
 
 	"golang.org/x/tools/go/ssa"
@@ -18,6 +19,7 @@ func (c *linker) globalOffset(g *ssa.Global) uint64 {
 	}
 	c.liveVars[g] = true
 	t := elemOf(g.Type())
+	c.layouts.of(t) // refuses what is too large
 	off := alignUp(c.mod.GlobalsSize, uint64(max(c.layouts.sizes.Alignof(t), 1)))
 	c.mod.GlobalsSize = off + uint64(c.layouts.sizes.Sizeof(t))
 	c.globals[g] = off
@@ -86,6 +88,9 @@ func (c *linker) itabID(iface, t types.Type) uint64 {
 func (c *linker) nativeID(name string, args, results int) uint64 {
 	id, ok := c.natives[name]
 	if !ok {
+		if c.isKnown != nil && !c.isKnown(name) {
+			c.fail(c.pos(), fmt.Sprintf("call of %s, which has no body and which the virtual machine does not provide", name))
+		}
 		id = uint64(len(c.mod.Natives))
 		c.mod.Natives = append(c.mod.Natives, bytecode.NativeRef{Name: name, Args: uint16(args), Results: uint16(results)})
 		c.natives[name] = id

@@ -125,7 +125,7 @@ func TestDifferential(t *testing.T) {
 	require.NoError(t, err)
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {
-			m, err := gofront.Compile(gofront.Config{Patterns: []string{f}})
+			m, err := gofront.Compile(gofront.Config{Patterns: []string{f}, IsNative: objectvm.IsNative})
 			require.NoError(t, err)
 			require.NoError(t, bytecode.Verify(m))
 			got, err := runVM(m, 60*time.Second)
@@ -172,7 +172,7 @@ func TestLongBranches(t *testing.T) {
 	b.WriteString("\t\tif f > 100 {\n\t\t\tbreak\n\t\t}\n\t\tf *= 20\n\t}\n\tprintln(x, f)\n}\n")
 	file := filepath.Join(t.TempDir(), "main.go")
 	require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o600))
-	m, err := gofront.Compile(gofront.Config{Patterns: []string{file}})
+	m, err := gofront.Compile(gofront.Config{Patterns: []string{file}, IsNative: objectvm.IsNative})
 	require.NoError(t, err)
 	require.NoError(t, bytecode.Verify(m))
 	got, err := runVM(m, 60*time.Second)

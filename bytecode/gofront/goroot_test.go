@@ -3,6 +3,7 @@ package gofront_test
 import (
 	"bufio"
 	"fmt"
+	"go/build/constraint"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,6 +14,7 @@ import (
 
 	"phantomvm/bytecode"
 	"phantomvm/bytecode/gofront"
+	"phantomvm/objectvm"
 )
 
 // TestGoroot runs the programs of the Go distribution's own tests that match the
@@ -52,12 +54,20 @@ func isRun(file string) bool {
 	}
 	defer f.Close()
 	s := bufio.NewScanner(f)
-	for s.Scan() && strings.HasPrefix(s.Text(), "//") {
-		if strings.TrimSpace(s.Text()) == "// run" {
-			return true
+	isRun := false
+	for s.Scan() && (s.Text() == "" || strings.HasPrefix(s.Text(), "//")) {
+		line := strings.TrimSpace(s.Text())
+		isRun = isRun || line == "// run"
+		if x, err := constraint.Parse(line); err == nil && !x.Eval(isTarget) {
+			return false
 		}
 	}
-	return false
+	return isRun
+}
+
+// isTarget: the build tag holds for gc on amd64 without cgo, whose behaviour is to be matched.
+func isTarget(tag string) bool {
+	return tag == "gc" || tag == "amd64" || tag == "linux" || tag == "unix" || strings.HasPrefix(tag, "go1.")
 }
 
 func first(s string, n int) string {
@@ -74,14 +84,14 @@ func runGoroot(file string) (msg string) {
 			msg = fmt.Sprintf("host panic: %v %s", e, first(string(debug.Stack()), 1500))
 		}
 	}()
-	m, err := gofront.Compile(gofront.Config{Patterns: []string{file}})
+	m, err := gofront.Compile(gofront.Config{Patterns: []string{file}, IsNative: objectvm.IsNative})
 	if err != nil {
 		return "compile: " + first(err.Error(), 300)
 	}
 	if err := bytecode.Verify(m); err != nil {
 		return "verify: " + first(err.Error(), 300)
 	}
-	r, err := runVM(m, 20*time.Second)
+	r, err := runVM(m, 10*time.Second)
 	if err != nil {
 		return "run: " + first(err.Error(), 300)
 	}

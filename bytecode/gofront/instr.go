@@ -158,10 +158,8 @@ func (l *lowerer) storeInstr(x *ssa.Store) {
 	if isGuard(x.Addr) {
 		return
 	}
-	if f, ok := x.Addr.(*ssa.FieldAddr); ok { // blank fields of composite literals stay zero
-		if st := elemOf(f.X.Type()).Underlying().(*types.Struct); st.Field(f.Field).Name() == "_" {
-			return
-		}
+	if inBlankField(x.Addr) { // in a composite literal; it stays zero
+		return
 	}
 	if v, ok := x.Addr.(*ssa.Alloc); ok && l.c.byValue(v) {
 		l.captured[v] = l.use(x.Val)
@@ -175,6 +173,23 @@ func (l *lowerer) storeInstr(x *ssa.Store) {
 		return
 	}
 	l.store(a, l.use(x.Val), t)
+}
+
+// inBlankField: the address is that of a blank field or of a part of one.
+func inBlankField(a ssa.Value) bool {
+	for {
+		switch x := a.(type) {
+		case *ssa.FieldAddr:
+			if elemOf(x.X.Type()).Underlying().(*types.Struct).Field(x.Field).Name() == "_" {
+				return true
+			}
+			a = x.X
+		case *ssa.IndexAddr:
+			a = x.X
+		default:
+			return false
+		}
+	}
 }
 
 func (l *lowerer) fieldAddr(x *ssa.FieldAddr) {
@@ -223,11 +238,11 @@ func (l *lowerer) indexAddr(x *ssa.IndexAddr) {
 		if size > 1<<31 || at.Len() > 1<<31 {
 			l.fail("array too large to be indexed")
 		}
-		l.emit(ins{op: m(bytecode.OpLEAA), a: d, b: base, c: l.use(x.Index), ext: bytecode.FIdx(uint32(size), uint32(at.Len()))})
+		l.emit(ins{op: m(bytecode.OpLEAA), a: d, b: base, c: l.useIndex(x.Index), ext: bytecode.FIdx(uint32(size), uint32(at.Len()))})
 		return
 	}
 	size := l.la.sizes.Sizeof(x.X.Type().Underlying().(*types.Slice).Elem())
-	l.emit(ins{op: m(bytecode.OpLEAX), a: d, b: l.use(x.X), c: l.use(x.Index), ext: uint64(size)})
+	l.emit(ins{op: m(bytecode.OpLEAX), a: d, b: l.use(x.X), c: l.useIndex(x.Index), ext: uint64(size)})
 }
 
 // index reads an element of an array value or a byte of a string.
@@ -241,13 +256,13 @@ func (l *lowerer) index(x *ssa.Index) {
 		}
 		l.arrayIndex(x, u)
 	default:
-		l.op3(bytecode.OpLDX8U, l.newValue(x), l.use(x.X), l.use(x.Index))
+		l.op3(bytecode.OpLDX8U, l.newValue(x), l.use(x.X), l.useIndex(x.Index))
 	}
 }
 
 func (l *lowerer) arrayIndex(x *ssa.Index, u *types.Array) {
 	r := l.la.of(u.Elem())
-	d, v, i := l.newValue(x), l.use(x.X), l.use(x.Index)
+	d, v, i := l.newValue(x), l.use(x.X), l.useIndex(x.Index)
 	if l.la.of(x.X.Type()).boxed {
 		p := l.ptrTmp()
 		l.emit(ins{op: m(bytecode.OpLEAA), a: p, b: v, c: i, ext: bytecode.FIdx(uint32(r.size), uint32(u.Len()))})

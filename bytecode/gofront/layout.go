@@ -51,11 +51,16 @@ var (
 	bits2 = bitmap{3}
 )
 
+// maxTypeSize is the size of the largest type that the machine loads.
+const maxTypeSize = 1 << 46
+
 // layouts computes and caches representations.
 type layouts struct {
 	sizes types.Sizes
 	reps  map[types.Type]*rep
 	offs  map[*types.Struct][]int64
+
+	tooLarge func(types.Type) // told about types that no object can have
 }
 
 func newLayouts() *layouts {
@@ -160,6 +165,10 @@ func (l *layouts) tupleOff(t *types.Tuple, i int) int {
 
 func (l *layouts) aggregate(t types.Type) *rep {
 	r := &rep{size: l.sizes.Sizeof(t), align: l.sizes.Alignof(t), kind: kAgg}
+	if r.size < 0 || r.size > maxTypeSize { // negative: beyond 64 bits
+		l.tooLarge(t)
+		return &rep{align: 1, kind: kAgg}
+	}
 	if r.size > bytecode.MaxByValue {
 		r.words, r.ptr, r.boxed = 1, bits1, true
 		return r

@@ -54,6 +54,8 @@ type linker struct {
 	trapFunc  *ssa.Function
 	math      map[string]intrinsic
 	captures  map[ssa.Value]bool // by byValue
+	current   *lowerer           // of the function at hand; nil before the first
+	isKnown   func(native string) bool
 }
 
 func newLinker(p *load.Program) *linker {
@@ -68,6 +70,7 @@ func newLinker(p *load.Program) *linker {
 		strings: map[string]uint64{}, consts: map[uint64]uint64{}, itabs: map[bytecode.Itab]uint64{},
 		natives: map[string]uint64{}, files: map[string]uint32{}, wrapNames: map[string]int{}, math: mathIntrinsics(), captures: map[ssa.Value]bool{},
 	}
+	c.layouts.tooLarge = func(t types.Type) { c.fail(c.pos(), fmt.Sprintf("type %s is too large", typeName(t))) }
 	c.types.init()
 	c.methods.init()
 	return c
@@ -191,10 +194,34 @@ func (c *linker) nativeName(fn *ssa.Function) (string, bool) {
 	return c.prog.Symbol(fn), true
 }
 
+// isWrapper: recover looks through the function, and stacks do not show it.
 func isWrapper(fn *ssa.Function) bool {
 	s := fn.Synthetic
+	if isReflectCall(fn) {
+		return true
+	}
 	return strings.HasPrefix(s, "wrapper for") || strings.HasPrefix(s, "bound method wrapper") ||
 		strings.HasPrefix(s, "thunk for") || strings.Contains(s, "instantiation wrapper")
+}
+
+// isReflectCall: fn is part of how a function that package reflect made calls what is behind it.
+// Value.Call is not: recover does not look through it in gc either.
+func isReflectCall(fn *ssa.Function) bool {
+	for fn.Parent() != nil {
+		fn = fn.Parent()
+	}
+	if o := fn.Origin(); o != nil {
+		fn = o
+	}
+	if fn.Pkg == nil || fn.Pkg.Pkg.Path() != "reflect" || fn.Signature.Recv() != nil {
+		return false
+	}
+	switch fn.Name() {
+	case "call", "callReflect", "callMethod", "vmMakeFunc", "makeMethodValue", "MakeFunc",
+		"vmCall", "vmCallArgs", "vmCallAs", "vmMake", "vmMakeArgs", "vmMakeAs":
+		return true
+	}
+	return false
 }
 
 func (c *linker) compileFunc(id bytecode.FuncID, fn *ssa.Function) {
@@ -231,6 +258,14 @@ func (c *linker) compile(id bytecode.FuncID, pos token.Pos, lower func(limit int
 			return
 		}
 	}
+}
+
+// pos is the place in the program that is being compiled.
+func (c *linker) pos() token.Pos {
+	if c.current == nil {
+		return token.NoPos
+	}
+	return c.current.pos
 }
 
 func (c *linker) fail(pos token.Pos, msg string) {

@@ -62,11 +62,13 @@ func (l *lowerer) fail(format string, args ...any) {
 }
 
 func newLowerer(c *linker, fn *ssa.Function, limit int64) *lowerer {
-	return &lowerer{
+	l := &lowerer{
 		c: c, fn: fn, f: newMfunc(), la: c.layouts, limit: limit,
 		vals: map[ssa.Value]opd{}, frame: map[*ssa.Alloc]vreg{}, scalars: map[vreg]bool{}, memSize: map[vreg]int64{}, fused: map[ssa.Value]bool{},
 		zeroed: map[*ssa.Alloc]bool{}, captured: map[ssa.Value]opd{}, appends: map[*ssa.Alloc]*ssa.Call{}, hoist: map[hoistKey]opd{},
 	}
+	c.current = l
+	return l
 }
 
 // lowerFunc lowers fn; limit is the largest variable that may live in the frame.

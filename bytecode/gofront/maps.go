@@ -13,7 +13,7 @@ import (
 func (l *lowerer) lookup(x *ssa.Lookup) {
 	mt, ok := x.X.Type().Underlying().(*types.Map)
 	if !ok {
-		l.op3(bytecode.OpLDX8U, l.newValue(x), l.use(x.X), l.use(x.Index))
+		l.op3(bytecode.OpLDX8U, l.newValue(x), l.use(x.X), l.useIndex(x.Index))
 		return
 	}
 	r := l.la.of(mt.Elem())
@@ -92,7 +92,7 @@ func (l *lowerer) slice(x *ssa.Slice) {
 		if v == nil {
 			return opd{}
 		}
-		return l.use(v)
+		return l.useIndex(v)
 	}
 	if p, ok := x.X.Type().Underlying().(*types.Pointer); ok {
 		l.sliceArray(x, p, opt)

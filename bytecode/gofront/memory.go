@@ -61,7 +61,7 @@ func (a addr) plus(n int64) addr {
 func (l *lowerer) indexOf(x *ssa.IndexAddr) addr {
 	p, ok := x.X.Type().Underlying().(*types.Pointer)
 	if !ok {
-		return addr{kind: aSlice, base: l.use(x.X), idx: l.use(x.Index), elem: l.la.of(elemOf(x.Type()))}
+		return addr{kind: aSlice, base: l.use(x.X), idx: l.useIndex(x.Index), elem: l.la.of(elemOf(x.Type()))}
 	}
 	at := p.Elem().Underlying().(*types.Array)
 	e := l.la.of(at.Elem())
@@ -69,7 +69,7 @@ func (l *lowerer) indexOf(x *ssa.IndexAddr) addr {
 	if i, ok := constInt(x.Index); ok {
 		return a.plus(i * l.la.sizes.Sizeof(at.Elem()))
 	}
-	a.kind, a.idx, a.elem, a.count = aFrameIdx, l.use(x.Index), e, at.Len()
+	a.kind, a.idx, a.elem, a.count = aFrameIdx, l.useIndex(x.Index), e, at.Len()
 	return a
 }
 

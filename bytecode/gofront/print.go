@@ -22,6 +22,8 @@ const (
 	printNewline
 	_ // a slice without its capacity
 	printIface
+	printFloat32
+	printComplex64
 )
 
 func (l *lowerer) print(ln bool, args []ssa.Value) {
@@ -62,15 +64,17 @@ func (l *lowerer) printValue(v ssa.Value) {
 		l.printPart(printInt, o, opd{})
 	case k.unsigned():
 		l.printPart(printUint, o, opd{})
-	case k.float():
-		l.printPart(printFloat, l.float64Of(v, k), opd{})
+	case k == kF32:
+		l.printPart(printFloat32, l.float64Of(v, k), opd{})
+	case k == kF64:
+		l.printPart(printFloat, o, opd{})
 	case k == kC128:
 		l.printPart(printComplex, o, o.word(1))
 	case k == kC64:
 		t := l.tmpOf(&rep{words: 2})
 		l.emit(ins{op: pDef, a: t})
 		l.convert(t, o, types.Typ[types.Complex64], types.Typ[types.Complex128])
-		l.printPart(printComplex, t, t.word(1))
+		l.printPart(printComplex64, t, t.word(1))
 	case k == kString:
 		l.printPart(printString, o, o.word(1))
 	case k == kSlice:

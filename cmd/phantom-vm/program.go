@@ -13,6 +13,7 @@ import (
 
 	"phantomvm/bytecode"
 	"phantomvm/bytecode/gofront"
+	"phantomvm/objectvm"
 )
 
 // loadProgram compiles a program, or reads a module that was built before. It returns the module and its bytes.
@@ -38,7 +39,7 @@ func loadProgram(what []string) (*bytecode.Module, []byte, error) {
 
 // source says what is to be compiled. In a directory that belongs to no module the .go files are the program.
 func source(what []string) (gofront.Config, error) {
-	cfg := gofront.Config{Patterns: what}
+	cfg := gofront.Config{Patterns: what, IsNative: objectvm.IsNative}
 	for _, w := range what {
 		if !strings.HasSuffix(w, ".go") {
 			continue
@@ -83,6 +84,17 @@ func inModule(dir string) bool {
 	return false
 }
 
+// instructions counts a verified module's instructions.
+func instructions(mod *bytecode.Module) (n int) {
+	for i := range mod.Funcs {
+		code := mod.Funcs[i].Code
+		for pc := 0; pc < len(code); pc += bytecode.WordOp(code[pc]).Len() {
+			n++
+		}
+	}
+	return n
+}
+
 func readModule(path string) (*bytecode.Module, []byte, error) {
 	code, err := os.ReadFile(path)
 	if err != nil {
@@ -116,12 +128,8 @@ func newBuild() *cobra.Command {
 			if err := os.WriteFile(out, code, 0o600); err != nil {
 				return &exitError{exitFailed, err}
 			}
-			words := 0
-			for i := range mod.Funcs {
-				words += len(mod.Funcs[i].Code)
-			}
-			fmt.Fprintf(os.Stderr, "built  %s  ->  %s (%d functions, %d instruction words, %d bytes)\n",
-				strings.Join(args, " "), out, len(mod.Funcs)-1, words, len(code))
+			fmt.Fprintf(os.Stderr, "built  %s  ->  %s (%d functions, %d instructions, %d bytes)\n",
+				strings.Join(args, " "), out, len(mod.Funcs)-1, instructions(mod), len(code))
 			return nil
 		},
 	}

@@ -91,9 +91,54 @@ func (l *loader) check(p *Package) {
 	if err != nil || len(p.checkError) > 0 {
 		p.failed = true
 	}
-	if !p.Std && !p.failed {
+	if p.failed {
+		return
+	}
+	if !p.Std {
 		l.missingBodies(p)
 	}
+	for _, f := range p.Files {
+		lengthOnlyRanges(f, p.Info)
+	}
+}
+
+// lengthOnlyRanges makes range over p of range over *p where p points to an array and no element is
+// asked for: *p is not evaluated then, unless it contains a call or receives, but go/ssa always does.
+func lengthOnlyRanges(f *ast.File, info *types.Info) {
+	ast.Inspect(f, func(n ast.Node) bool {
+		r, ok := n.(*ast.RangeStmt)
+		if !ok {
+			return true
+		}
+		if id, ok := r.Value.(*ast.Ident); r.Value != nil && (!ok || id.Name != "_") {
+			return true
+		}
+		star, ok := ast.Unparen(r.X).(*ast.StarExpr)
+		if !ok || hasEffects(star) {
+			return true
+		}
+		if t := info.TypeOf(star); t != nil {
+			if _, ok := t.Underlying().(*types.Array); ok {
+				r.X = star.X
+			}
+		}
+		return true
+	})
+}
+
+// hasEffects: the expression contains a call or receives from a channel.
+func hasEffects(e ast.Expr) bool {
+	found := false
+	ast.Inspect(e, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			found = true
+		case *ast.UnaryExpr:
+			found = found || n.Op == token.ARROW
+		}
+		return !found
+	})
+	return found
 }
 
 // missingBodies reports functions that are declared without a body and get none by go:linkname.
