@@ -141,17 +141,17 @@ func (vm *VM) newG(fn Addr, args ...uint64) (GID, bool) {
 }
 
 func (vm *VM) takeRecord() (GID, bool) {
-	if g := hget(hdrGFree); g != 0 {
+	g := hget(hdrGFree)
+	if g != 0 {
 		vm.hset(hdrGFree, gGet(GID(g), gNext))
-		vm.touch(gAddr(GID(g)), gSize)
-		clear(bytesAt(gAddr(GID(g)), gSize))
-		return GID(g), true
+	} else {
+		if g = hget(hdrGHigh) + 1; g > maxG {
+			return 0, false
+		}
+		vm.hset(hdrGHigh, g)
 	}
-	g := hget(hdrGHigh) + 1
-	if g > maxG {
-		return 0, false
-	}
-	vm.hset(hdrGHigh, g)
+	vm.touch(gAddr(GID(g)), gSize)
+	clear(bytesAt(gAddr(GID(g)), gSize)) // of a damaged arena not even a new record is empty
 	return GID(g), true
 }
 

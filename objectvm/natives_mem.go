@@ -125,7 +125,7 @@ func nativeIndex(vm *VM, args, res []uint64) Outcome {
 	if !ok {
 		return vm.nilTrap()
 	}
-	res[0] = uint64(int64(bytes.Index(a, b)))
+	res[0] = uint64(int64(indexBytes(a, b)))
 	return Done
 }
 
@@ -134,7 +134,7 @@ func nativeIndexString(vm *VM, args, res []uint64) Outcome {
 	if !ok {
 		return vm.nilTrap()
 	}
-	res[0] = uint64(int64(bytes.Index(a, b)))
+	res[0] = uint64(int64(indexBytes(a, b)))
 	return Done
 }
 
