@@ -165,3 +165,63 @@ func TestLongFunctionYields(t *testing.T) {
 		t.Errorf("two slices took %v", d)
 	}
 }
+
+// TestDamagedStackIsRefused changes one word of a stack of several chunks at a time.
+func TestDamagedStackIsRefused(t *testing.T) {
+	r := newRig(t, assemble(t, `
+module main
+entry start
+func start frame=200 args=0 results=0 {
+	maps auto
+	LDFN r4, start
+	DEFER r4
+	CALL r190, r4, deep
+	RET
+}
+func deep frame=200 args=1 results=2 {
+	maps auto
+	CALL r190, r4, deep
+	RETN r4, 2
+}
+`), Config{})
+	defer r.close()
+	if st := r.vm.RunSlice(20); st.Kind != Running {
+		t.Fatalf("%+v", st)
+	}
+	g := GID(1)
+	if err := r.vm.validateG(g); err != nil {
+		t.Fatal(err)
+	}
+	chunk := Addr(gGet(g, gChunk))
+	tramp, fp := chunk+chunkHeader, Addr(gGet(g, gFP))
+	for ldAddr(fp+8) != tramp { // the frame above the newest trampoline
+		fp = ldAddr(fp + 8)
+	}
+	for name, c := range map[string]struct {
+		at    Addr
+		value uint64
+	}{
+		"newest frame in an older chunk":  {r.vm.gWord(g, gFP), ld64(tramp + trampFP*8)},
+		"results without room":            {tramp + trampInfo*8, 300},
+		"trampoline not below its callee": {fp + 8, uint64(tramp) + 8},
+		"return to another trampoline":    {fp, uint64(stubRet(stubTrap))},
+		"continuation of no native":       {fp, uint64(stubRet(stubCont))},
+		"return behind the wrong call":    {tramp + trampPC*8, uint64(r.vm.code.entry(1)) + 3*8},
+		"frame above its callee":          {tramp + trampFP*8, uint64(fp) + 8},
+		"spare chunk in use":              {r.vm.gWord(g, gSpare), uint64(chunk)},
+		"chunk of another goroutine":      {chunk + chunkOwner, 2},
+		"chunks in a circle":              {chunk + chunkPrev, uint64(chunk)},
+		"deferred call of another":        {poolAddr(gGet(g, gDefer)) + poolOwner*8, 2},
+		"deferred calls in a circle":      {poolAddr(gGet(g, gDefer)), gGet(g, gDefer)},
+	} {
+		was := ld64(c.at)
+		st64(c.at, c.value)
+		if r.vm.validateG(g) == nil {
+			t.Errorf("%s: accepted", name)
+		}
+		st64(c.at, was)
+	}
+	if err := r.vm.validateG(g); err != nil {
+		t.Error(err)
+	}
+}
