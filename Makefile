@@ -46,11 +46,15 @@ soak: build ## long tests: thousands of kills
 bench: build ## measurements, with ratios to peers
 	PHANTOM_VM=$(CURDIR)/bin/phantom-vm $(GO) run ./bench
 
-lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt $(TOOLS)/govulncheck ## formatting, staticcheck, generated files, vulnerabilities
+lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt $(TOOLS)/govulncheck ## formatting, staticcheck, vulnerabilities (that generated files are current, the tests check)
 	@test -z "$$($(TOOLS)/gofumpt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; $(TOOLS)/gofumpt -l $$(git ls-files '*.go'); exit 1; }
 	$(TOOLS)/golangci-lint run ./...
 	$(GO) vet ./...
 	@$(TOOLS)/govulncheck ./... || { rc=$$?; if [ $$rc = 3 ]; then exit 3; fi; echo "govulncheck: skipped, its database can't be reached"; }
+
+fuzz: ## every fuzz target for half a minute
+	for t in bytecode:FuzzDecode bytecode:FuzzSections bytecode:FuzzVerify bytecode:FuzzAssemble persist:FuzzImage objectvm:FuzzRun objectvm/machine/wire:FuzzDecode; do \
+		$(GO) test ./$${t%%:*} -run XXX -fuzz "^$${t##*:}$$" -fuzztime 30s -fuzzminimizetime 5x; done
 
 generate: ## generated code and tables
 	$(GO) generate ./...

@@ -7,8 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"phantomvm/bytecode"
+	"phantomvm/objectvm"
+	"phantomvm/persist"
 )
 
 // Exit codes. A program that ended passes its own code on; an uncaught panic is 2, as Go's.
@@ -65,6 +71,14 @@ func execute(args []string) int {
 	return e.code
 }
 
+// version is that of the module this command was built from.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "phantom-vm",
@@ -79,6 +93,8 @@ Exit codes: the program's own; 1 it does not compile; 2 uncaught panic;
 		Example: `  phantom-vm run ./examples/counter       # Ctrl-C or kill -9, then the same again
   phantom-vm status counter.phantom --json
   phantom-vm build -o counter.pbc ./examples/counter && phantom-vm disasm counter.pbc`,
+		Version: fmt.Sprintf("%s (instruction set %d, arena layout %d, image format %d, %s)",
+			version(), bytecode.InstructionSet, objectvm.ArenaLayout, persist.FormatVersion, runtime.Version()),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -80,7 +81,7 @@ func newStatus() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			inst, err := instance.Open(args[0])
 			if err != nil {
-				return &exitError{exitData, err}
+				return classify(err)
 			}
 			r, err := report(inst)
 			if err != nil {
@@ -114,7 +115,7 @@ func newStop() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			inst, err := instance.Open(args[0])
 			if err != nil {
-				return &exitError{exitData, err}
+				return classify(err)
 			}
 			if !inst.Locked() {
 				fmt.Fprintf(os.Stderr, "phantom-vm: %s does not run\n", inst.Dir)
@@ -143,7 +144,7 @@ func newConsole() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			inst, err := instance.Open(args[0])
 			if err != nil {
-				return &exitError{exitData, err}
+				return classify(err)
 			}
 			stream := wire.Stdout
 			if stderr {
@@ -189,6 +190,8 @@ func newFsck() *cobra.Command {
 				}
 				defer inst.Close()
 				path = inst.Path("disk.img")
+			} else if st, err := os.Stat(path); err == nil && st.IsDir() {
+				return classify(fmt.Errorf("%s: %w", path, instance.ErrNotInstance))
 			}
 			dev, err := filedev.OpenReadOnly(path)
 			if err != nil {
@@ -237,24 +240,30 @@ func detach(f *runFlags, what, progArgs []string) error {
 		return &exitError{exitFailed, err}
 	}
 	defer r.Close()
-	cmd.ExtraFiles = []*os.File{w}
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{w}, w
 	cmd.Env = append(os.Environ(), readyEnv+"=3")
 	if err := cmd.Start(); err != nil {
 		w.Close()
 		return &exitError{exitFailed, err}
 	}
 	w.Close()
-	said, err := io.ReadAll(r)
-	if err != nil {
-		return &exitError{exitFailed, err}
+	var said []string
+	started := false
+	for lines := bufio.NewScanner(r); !started && lines.Scan(); {
+		if started = lines.Text() == ready; !started {
+			said = append(said, lines.Text())
+		}
 	}
-	if text := strings.TrimSpace(string(said)); text != "ready" {
+	if !started {
 		err := cmd.Wait()
-		return fail(exitFailed, "%s did not start: %s (%v)", dir, text, err)
+		return fail(exitFailed, "%s did not start: %s (%v)", dir, strings.Join(said, "; "), err)
 	}
 	say(f, "%s runs in the background, pid %d", dir, cmd.Process.Pid)
 	return nil
 }
+
+// ready is what a detached command says when the program runs.
+const ready = "ready"
 
 // readyEnv names the file descriptor on which a detached command says that the program runs.
 const readyEnv = "PHANTOM_READY_FD"

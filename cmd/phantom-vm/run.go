@@ -9,21 +9,34 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"phantomvm/bytecode"
 	"phantomvm/cmd/phantom-vm/internal/instance"
 	"phantomvm/cmd/phantom-vm/internal/monitor"
+	"phantomvm/hypervisor/tender"
 	"phantomvm/objectvm/machine"
 	"phantomvm/objectvm/machine/wire"
 	"phantomvm/persist"
 	"phantomvm/persist/filedev"
 )
+
+// defaultArena is half of this machine's memory, at most 32 GiB: a program that allocates without end gets Go's
+// out-of-memory error before the machine has none left.
+func defaultArena() size {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 1 << 30
+	}
+	return max(minArena, min(size(info.Totalram)*size(info.Unit)/2, 32<<30)) &^ (1<<20 - 1)
+}
 
 // runFlags are the flags of run.
 type runFlags struct {
@@ -40,7 +53,7 @@ type runFlags struct {
 }
 
 func newRun() *cobra.Command {
-	f := &runFlags{memory: 256 << 20, disk: 64 << 30, arena: 32 << 30}
+	f := &runFlags{memory: 256 << 20, disk: 64 << 30, arena: defaultArena()}
 	cmd := &cobra.Command{
 		Use:   "run [flags] PACKAGE|FILES|FILE.pbc|INSTANCE [-- ARGS]",
 		Short: "Run a program, or go on with an instance",
@@ -81,12 +94,14 @@ the instance directory hold every byte once, however often the command is killed
 }
 
 func run(ctx context.Context, f *runFlags, what, progArgs []string) error {
-	if f.interval < 100*time.Microsecond {
-		return fail(exitUsage, "--checkpoint %v: at least 100us", f.interval)
+	if err := f.check(); err != nil {
+		return err
 	}
 	kind := monitor.Kind(f.monitor)
-	if kind != monitor.Auto && kind != monitor.KVM && kind != monitor.Process {
-		return fail(exitUsage, "--monitor %s: auto, kvm or process", f.monitor)
+	if kind == monitor.KVM {
+		if err := tender.Available(); err != nil {
+			return &exitError{exitUnavailable, err}
+		}
 	}
 	if err := clearAddresses(); err != nil {
 		return &exitError{exitUnavailable, err}
@@ -100,6 +115,37 @@ func run(ctx context.Context, f *runFlags, what, progArgs []string) error {
 	}
 	defer inst.Close()
 	return resume(ctx, f, kind, inst, isNew)
+}
+
+// Bounds of flags. The unikernel's image takes some 40 MiB of the guest's memory.
+const (
+	minMemory, maxMemory = 64 << 20, 4 << 30
+	minDisk              = 16 << 20
+	minArena, maxArena   = 4 << 20, 64 << 30
+)
+
+// check refuses flags that can't work, before anything is made or moved.
+func (f *runFlags) check() error {
+	switch kind := monitor.Kind(f.monitor); {
+	case kind != monitor.Auto && kind != monitor.KVM && kind != monitor.Process:
+		return fail(exitUsage, "--monitor %s: auto, kvm or process", f.monitor)
+	case f.interval < 100*time.Microsecond:
+		return fail(exitUsage, "--checkpoint %v: at least 100us", f.interval)
+	case f.memory < minMemory || f.memory > maxMemory:
+		return fail(exitUsage, "--mem %v: 64M to 4G", &f.memory)
+	case f.disk < minDisk:
+		return fail(exitUsage, "--disk %v: at least 16M", &f.disk)
+	case f.arena < minArena || f.arena > maxArena:
+		return fail(exitUsage, "--arena %v: 4M to 64G", &f.arena)
+	}
+	if f.input != "" {
+		in, err := os.Open(f.input)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		in.Close()
+	}
+	return nil
 }
 
 // prepare returns the locked instance that is to be run, made if need be.
@@ -142,9 +188,9 @@ func prepare(f *runFlags, what, progArgs []string) (inst *instance.Instance, isN
 		return nil, false, fail(exitUnavailable,
 			"the program was changed since %s began; `run %s` goes on with the old one, --fresh starts anew", dir, dir)
 	}
-	if f.input != "" {
+	if f.input != "" || progArgs != nil && !slices.Equal(progArgs, inst.Record.Args[1:]) {
 		inst.Close()
-		return nil, false, fail(exitUsage, "%s exists: its input can't change; --fresh starts anew", dir)
+		return nil, false, fail(exitUsage, "%s exists: its input and arguments can't change; --fresh starts anew", dir)
 	}
 	return inst, false, nil
 }
@@ -154,10 +200,25 @@ func openLocked(dir string) (*instance.Instance, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	if err := inst.Lock(); err != nil {
+	// A process that was just killed holds its lock until the kernel has cleared it away.
+	err = inst.Lock()
+	for end := time.Now().Add(lockPatience); errors.Is(err, instance.ErrLocked) && !answers(inst) && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		err = inst.Lock()
+	}
+	if err != nil {
 		return nil, &exitError{exitUnavailable, err}
 	}
 	return inst, nil
+}
+
+// lockPatience is how long run waits for the lock of a process that does not answer any more.
+const lockPatience = 3 * time.Second
+
+// answers says whether the process that has the lock is alive.
+func answers(inst *instance.Instance) bool {
+	_, err := inst.Ask(instance.Request{Op: "status"})
+	return err == nil
 }
 
 func moveAside(f *runFlags, dir string) error {
@@ -213,9 +274,11 @@ func create(f *runFlags, dir string, mod *bytecode.Module, code []byte, args []s
 // resume runs a locked instance to its end, or until a signal.
 func resume(ctx context.Context, f *runFlags, kind monitor.Kind, inst *instance.Instance, isNew bool) error {
 	kind, why := monitor.Choose(kind)
-	if ended, err := endedAs(inst); err != nil {
+	ended, err := endedAs(inst)
+	if err != nil {
 		return err
-	} else if ended != "" {
+	}
+	if ended != "" {
 		say(f, "%s: %s; --fresh with the program starts anew", inst.Dir, ended)
 		kind = monitor.Process // nothing to execute: what was not delivered yet is
 	} else if why != "" {
@@ -228,11 +291,14 @@ func resume(ctx context.Context, f *runFlags, kind monitor.Kind, inst *instance.
 	defer stop()
 	began := time.Now()
 	opts := monitor.Options{
-		Kind: kind, Memory: uint64(f.memory), Interval: f.interval,
+		Kind: kind, Ended: ended != "", Memory: uint64(f.memory), Interval: f.interval,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Log: os.Stderr,
 		OnStart: func(s wire.Status) {
 			verb := "resume"
-			if isNew {
+			switch {
+			case ended != "":
+				return
+			case isNew:
 				verb = "boot"
 			}
 			ms := float64(s.FirstInstr-began.UnixNano()) / 1e6
@@ -282,17 +348,17 @@ func endedAs(inst *instance.Instance) (string, error) {
 	return "", nil
 }
 
-// catchSignals cancels the context at the first SIGINT or SIGTERM; the second one kills as usual.
+// catchSignals cancels the context at the first SIGINT, SIGTERM or SIGHUP; the second one kills as usual.
 func catchSignals(parent context.Context) (ctx context.Context, stop func(), caught func() os.Signal) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	var got atomic.Pointer[os.Signal]
 	go func() {
 		select {
 		case s := <-signals:
 			got.Store(&s)
-			signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+			signal.Reset(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 			cancel()
 		case <-ctx.Done():
 		}
@@ -311,11 +377,12 @@ func classify(err error) error {
 	switch {
 	case errors.Is(err, monitor.ErrNoSpace), errors.Is(err, persist.ErrNoSpace), errors.Is(err, syscall.ENOSPC):
 		code = exitNoSpace
-	case errors.Is(err, instance.ErrLocked), errors.Is(err, os.ErrPermission):
+	case errors.Is(err, instance.ErrLocked), errors.Is(err, instance.ErrForeign), errors.Is(err, instance.ErrExists), errors.Is(err, os.ErrPermission):
 		code = exitUnavailable
 	case errors.Is(err, persist.ErrCorrupt), errors.Is(err, persist.ErrRootDamaged), errors.Is(err, persist.ErrVersion),
 		errors.Is(err, persist.ErrNotFormatted), errors.Is(err, os.ErrNotExist),
-		errors.Is(err, instance.ErrNotInstance), errors.Is(err, instance.ErrVersion):
+		errors.Is(err, instance.ErrNotInstance), errors.Is(err, instance.ErrVersion),
+		errors.Is(err, instance.ErrDamaged), errors.Is(err, monitor.ErrDamaged):
 		code = exitData
 	}
 	return &exitError{code, err}

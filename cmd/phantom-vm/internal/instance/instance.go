@@ -29,6 +29,7 @@ var (
 	ErrNotInstance = errors.New("not an instance directory")
 	ErrLocked      = errors.New("instance is running")
 	ErrVersion     = errors.New("instance was made by a newer phantom-vm")
+	ErrDamaged     = errors.New("damaged instance.rec")
 	ErrExists      = errors.New("instance exists already")
 	ErrForeign     = errors.New("the directory holds a file that is not an instance's")
 )
@@ -140,12 +141,12 @@ func Open(dir string) (*Instance, error) {
 	}
 	inst := &Instance{Dir: dir}
 	if v, err := version(b); err != nil {
-		return nil, fmt.Errorf("%s: damaged instance.rec: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w: %w", dir, ErrDamaged, err)
 	} else if v > recordVersion {
 		return nil, fmt.Errorf("%s: record version %d: %w", dir, v, ErrVersion)
 	}
 	if err := msgpack.Unmarshal(b, &inst.Record); err != nil {
-		return nil, fmt.Errorf("%s: damaged instance.rec: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w: %w", dir, ErrDamaged, err)
 	}
 	return inst, nil
 }

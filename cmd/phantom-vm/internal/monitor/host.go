@@ -53,6 +53,7 @@ type ending struct {
 	status  wire.Status
 	reason  string
 	noSpace bool
+	damaged bool
 }
 
 var errVanished = errors.New("the machine ended without saying why")
@@ -163,7 +164,7 @@ func (h *host) handle(m *wire.Message) (*ending, error) {
 			}
 		}
 		h.setStatus(*m.Status)
-		return &ending{*m.Status, printable(m.Reason), m.NoSpace}, nil
+		return &ending{*m.Status, printable(m.Reason), m.NoSpace, m.Damaged}, nil
 	default:
 		return nil, fmt.Errorf("from the machine: %w: kind %d is the host's", wire.ErrMessage, m.Kind)
 	}

@@ -27,6 +27,7 @@ const (
 // Options of a run. Stdin is nil if no input comes from outside.
 type Options struct {
 	Kind           Kind
+	Ended          bool   // the program has ended: only what was not delivered is to be done
 	Memory         uint64 // of the guest, bytes
 	Interval       time.Duration
 	Stdin          io.Reader
@@ -38,6 +39,7 @@ type Options struct {
 // Errors that the command tells apart.
 var (
 	ErrNoSpace = errors.New("the disk is full")
+	ErrDamaged = errors.New("damaged")
 	ErrMachine = errors.New("the machine stopped")
 	ErrMemory  = errors.New("fatal error: runtime: out of memory") // as Go says it
 )
@@ -74,7 +76,7 @@ func Run(ctx context.Context, inst *instance.Instance, opts Options) (*Result, e
 		return nil, err
 	}
 	defer h.close()
-	if inst.Record.Monitor != string(kind) {
+	if !opts.Ended && inst.Record.Monitor != string(kind) {
 		inst.Record.Monitor = string(kind)
 		if err := inst.Save(); err != nil {
 			return nil, err
@@ -119,6 +121,8 @@ func Run(ctx context.Context, inst *instance.Instance, opts Options) (*Result, e
 	switch {
 	case end.noSpace:
 		return nil, fmt.Errorf("%w: %s", ErrNoSpace, end.reason)
+	case end.damaged:
+		return nil, fmt.Errorf("%w: %s", ErrDamaged, end.reason)
 	case end.status.State == wire.Failed:
 		return nil, fmt.Errorf("%w: %s", ErrMachine, end.reason)
 	}
