@@ -43,6 +43,7 @@ func (vm *VM) collect() {
 	vm.drain()
 	vm.sweepRuntime()
 	vm.drain()
+	vm.dropBatches()
 	vm.sweep()
 	if vm.stop.err == nil && vm.cur != 0 {
 		vm.openFrame()

@@ -1298,6 +1298,43 @@ func interp() bool {
 			}
 			pc = unsafe.Add(pc, 16)
 			continue
+		case 196: // NEW
+			t := (*(*uint64)(unsafe.Add(pc, 8)))
+			if t >= batchTypes {
+				goto slow
+			}
+			e := uint64(batchBase) + t*batchSize
+			bit := (*(*uint64)(unsafe.Add(nil, e+batchBit)))
+			if bit == 0 {
+				goto slow
+			}
+			p, n, w, u := (*(*uint64)(unsafe.Add(nil, e+batchNext))), (*(*uint64)(unsafe.Add(nil, e+batchElem))), (*(*uint64)(unsafe.Add(nil, e+batchWord))), (*(*uint64)(unsafe.Add(nil, e+batchUsed)))
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+				goto slow
+			}
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+n-8)>>PageShift))) == 0 {
+				goto slow
+			}
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(w)>>PageShift))) == 0 {
+				goto slow
+			}
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(u)>>PageShift))) == 0 {
+				goto slow
+			}
+			(*(*uint64)(unsafe.Add(nil, w))) |= bit
+			(*(*uint64)(unsafe.Add(nil, u)))++
+			bit <<= 1
+			if p+n == (*(*uint64)(unsafe.Add(nil, e+batchEnd))) {
+				bit = 0
+			}
+			(*(*uint64)(unsafe.Add(nil, e+batchBit))), (*(*uint64)(unsafe.Add(nil, e+batchNext))) = bit, p+n
+			for i := uint64(0); i < n; i += 8 {
+				(*(*uint64)(unsafe.Add(nil, p+i))) = 0
+			}
+			(*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))) = p
+			fuel--
+			pc = unsafe.Add(pc, 16)
+			continue
 		case 198: // SLICE
 			t, n := (*(*uint64)(unsafe.Add(pc, 8))), (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+1*8)))
 			lo, hi := uint64(0), n
@@ -1578,7 +1615,7 @@ func interp() bool {
 			(*(*float64)(unsafe.Add(nil, p))) = (*(*float64)(unsafe.Add(nil, p))) - float64((*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))*(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))))
 			pc = unsafe.Add(pc, 8)
 			continue
-		case 0, 77, 78, 79, 87, 88, 89, 90, 142, 143, 153, 160, 161, 162, 183, 193, 196, 197, 200, 201, 202, 203, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219, 220, 221, 222, 223, 230, 231, 232, 233, 234, 235, 236, 237, 248, 249, 250, 251, 252, 253, 254, 255:
+		case 0, 77, 78, 79, 87, 88, 89, 90, 142, 143, 153, 160, 161, 162, 183, 193, 197, 200, 201, 202, 203, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219, 220, 221, 222, 223, 230, 231, 232, 233, 234, 235, 236, 237, 248, 249, 250, 251, 252, 253, 254, 255:
 			goto slow
 		}
 	}

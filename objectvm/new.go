@@ -138,6 +138,7 @@ func load(cfg Config, module []byte) (*VM, error) {
 	vm := &VM{cfg: cfg, barrier: cfg.Barrier, clock: cfg.Clock, mod: m, checked: map[GID]bool{}, conts: contTable()}
 	vm.code.flags = opFlags()
 	*hot() = hotState{}
+	vm.dropBatches()
 	if err := vm.bindNatives(); err != nil {
 		return nil, err
 	}

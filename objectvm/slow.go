@@ -87,7 +87,7 @@ func (vm *VM) execute(in *instr) Outcome {
 	}
 	switch bytecode.Op(in.op) {
 	case bytecode.OpNEW:
-		return vm.opNew(in)
+		return vm.newFromBatch(in)
 	case bytecode.OpMKSLICE:
 		return vm.opMkSlice(in)
 	case bytecode.OpSLICE:

@@ -137,6 +137,13 @@ var straight = []body{
 	{"STRNEXT", "pos := R(b+2)\nif pos >= R(b+1) {\ngoto slow\n}\np := R(b) + pos\nLOAD(p, 0)\nr := uint64(AT(uint8, p))\nif r >= 0x80 {\ngoto slow\n}\nR(b+2) = pos + 1\nR(a), R(a+1), R(a+2) = 1, pos, r"},
 	{"SLICE", bounds + "if uint16(t>>32) != absent || hi > most || lo > hi {\ngoto slow\n}\np := R(b)\nif lo != most {\np += lo * S(t>>48)\n}\nR(a), R(a+1), R(a+2) = p, hi-lo, most-lo"},
 	{"SLICESTR", bounds1 + "if hi > n || lo > hi {\ngoto slow\n}\np := R(b)\nif lo != n {\np += lo\n}\nR(a), R(a+1) = p, hi-lo"},
+	// An object that was set aside for the type, see batch.go.
+	{"NEW", "t := EXT\nif t >= batchTypes {\ngoto slow\n}\ne := uint64(batchBase) + t*batchSize\nbit := AT(uint64, e+batchBit)\nif bit == 0 {\ngoto slow\n}\n" +
+		"p, n, w, u := AT(uint64, e+batchNext), AT(uint64, e+batchElem), AT(uint64, e+batchWord), AT(uint64, e+batchUsed)\n" +
+		"OPEN(p)\nOPEN(p+n-8)\nOPEN(w)\nOPEN(u)\n" +
+		"AT(uint64, w) |= bit\nAT(uint64, u)++\nbit <<= 1\nif p+n == AT(uint64, e+batchEnd) {\nbit = 0\n}\n" +
+		"AT(uint64, e+batchBit), AT(uint64, e+batchNext) = bit, p+n\n" +
+		"for i := uint64(0); i < n; i += 8 {\nAT(uint64, p+i) = 0\n}\nR(a) = p\nfuel--"},
 	{"IFTYPE", "p := R(b)\nif p != 0 {\np += 8\nLOAD(p, 3)\np = AT(uint64, p)\n}\nR(a) = p"},
 }
 
