@@ -30,8 +30,15 @@ func Decode(data []byte) (*Module, error) {
 		section int
 		decode  func(*reader)
 	}{
-		{secStrings, d.strings}, {secMeta, d.meta}, {secTypes, d.types}, {secGlobals, d.globals}, {secItabs, d.itabs},
-		{secNatives, d.natives}, {secCode, d.code}, {secFuncs, d.funcs}, {secRO, d.ro},
+		{secStrings, d.strings},
+		{secMeta, d.meta},
+		{secTypes, d.types},
+		{secGlobals, d.globals},
+		{secItabs, d.itabs},
+		{secNatives, d.natives},
+		{secCode, d.code},
+		{secFuncs, d.funcs},
+		{secRO, d.ro},
 	} {
 		r := &reader{data: sections[step.section], section: sectionNames[step.section]}
 		step.decode(r)

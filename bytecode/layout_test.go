@@ -103,8 +103,20 @@ func (im *importer) add(t reflect.Type) TypeID {
 func TestLayoutsAgreeWithTheCompiler(t *testing.T) {
 	im := &importer{m: &Module{Types: make([]Type, 1)}, ids: map[reflect.Type]TypeID{}}
 	for _, v := range []any{
-		layoutCases{}, bytes.Buffer{}, big.Int{}, netip.Prefix{}, os.File{}, regexp.Regexp{}, strings.Builder{}, sync.Pool{},
-		sync.WaitGroup{}, template.Template{}, time.Timer{}, ast.File{}, testing.T{}, reflect.Method{},
+		layoutCases{},
+		bytes.Buffer{},
+		big.Int{},
+		netip.Prefix{},
+		os.File{},
+		regexp.Regexp{},
+		strings.Builder{},
+		sync.Pool{},
+		sync.WaitGroup{},
+		template.Template{},
+		time.Timer{},
+		ast.File{},
+		testing.T{},
+		reflect.Method{},
 	} {
 		im.add(reflect.TypeOf(v))
 	}

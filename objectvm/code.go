@@ -31,8 +31,6 @@ const (
 	stubBottom // a goroutine's first function
 	stubTrap   // Module.Trap called by a faulting instruction
 	stubPanic  // deferred call made by a panic or Goexit
-	stubCont   // function called by a native
-	stubContMax
 	stubCount
 )
 
@@ -56,11 +54,7 @@ var stubFrames = [stubCount]struct{ slots, results uint16 }{
 	stubBottom:   {8, 3},
 	stubTrap:     {8, 3},
 	stubPanic:    {8, 3},
-	stubCont:     {32, contResults},
-	stubContMax:  {bytecode.MaxFrame, contResults},
 }
-
-const contResults = trampData + 1 + callData
 
 // stubRet is the return address of a stub.
 func stubRet(s stub) Addr { return CodeBase + Addr(s)*stubWords*8 + 16 }

@@ -17,19 +17,16 @@ type mapKind uint8
 const (
 	mapPoint  mapKind = iota // the newest frame: at a safepoint
 	mapCall                  // waits for a call
-	mapNative                // its NATIVE instruction waits for a call
 	mapAlways                // its instruction faulted or panicked: it goes on at its recover point or not at all
 )
 
 // frameIter walks frames. After next returned true, pc, fp and fn describe a frame; fn is 0 for a trampoline whose function has returned.
 type frameIter struct {
-	vm      *VM
-	pc, fp  Addr
-	fn      bytecode.FuncID
-	kind    mapKind
-	panic   uint64 // the frame below this panic's deferred call
-	data    Addr   // words of a trampoline between this frame and the one above that may be pointers
-	dataLen uint64
+	vm     *VM
+	pc, fp Addr
+	fn     bytecode.FuncID
+	kind   mapKind
+	panic  uint64 // the frame below this panic's deferred call
 
 	nextPC, nextFP Addr
 	nextKind       mapKind
@@ -48,7 +45,7 @@ func (it *frameIter) next() bool {
 			return false
 		}
 		it.step(ldAddr(it.fp), ldAddr(it.fp+8))
-	} else if s := stubOf(it.nextPC); s != stubNone { // a native's continuation wants memory: pc stands at the stub
+	} else if s := stubOf(it.nextPC); s != stubNone {
 		it.step(it.nextPC, it.nextFP)
 	}
 	it.started = true
@@ -64,7 +61,7 @@ func (it *frameIter) next() bool {
 
 // step finds the frame below one that returns to ret with frame pointer up.
 func (it *frameIter) step(ret, up Addr) {
-	it.panic, it.data, it.dataLen = 0, 0, 0
+	it.panic = 0
 	for {
 		s := stubOf(ret)
 		switch s {
@@ -82,9 +79,6 @@ func (it *frameIter) step(ret, up Addr) {
 			if s == stubPanic {
 				it.panic = ld64(up + trampInfo*8)
 			}
-		case stubCont, stubContMax:
-			it.nextKind = mapNative
-			it.data, it.dataLen = up+trampData*8, uint64(stubFrames[s].slots-trampData)*8
 		}
 		it.nextPC, it.nextFP = ldAddr(up+trampPC*8), ldAddr(up+trampFP*8)
 		return
@@ -123,8 +117,6 @@ func (it *frameIter) stackMap() ([]uint64, bool) {
 		return nil, false
 	case mapCall:
 		maps = f.Calls
-	case mapNative:
-		i += 2
 	}
 	k := sort.Search(len(maps), func(k int) bool { return maps[k].PC >= i })
 	if k == len(maps) || maps[k].PC != i {

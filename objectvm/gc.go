@@ -171,9 +171,6 @@ func (vm *VM) markG(g GID) {
 	}
 	it := vm.frameIter(g)
 	for it.next() {
-		if it.data != 0 {
-			vm.scanWords(it.data, it.dataLen)
-		}
 		if it.fn == 0 {
 			continue
 		}

@@ -205,7 +205,6 @@ func deep frame=200 args=1 results=2 {
 		"results without room":            {tramp + trampInfo*8, 300},
 		"trampoline not below its callee": {fp + 8, uint64(tramp) + 8},
 		"return to another trampoline":    {fp, uint64(stubRet(stubTrap))},
-		"continuation of no native":       {fp, uint64(stubRet(stubCont))},
 		"return behind the wrong call":    {tramp + trampPC*8, uint64(r.vm.code.entry(1)) + 3*8},
 		"frame above its callee":          {tramp + trampFP*8, uint64(fp) + 8},
 		"spare chunk in use":              {r.vm.gWord(g, gSpare), uint64(chunk)},

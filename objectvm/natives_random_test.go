@@ -29,11 +29,29 @@ func TestRandomInstructions(t *testing.T) {
 		op   func(*VM, *instr) Outcome
 		kind bytecode.Kind
 	}{
-		{(*VM).opStrEq, 0}, {(*VM).opStrCmp, 0}, {(*VM).opStrNext, 0}, {(*VM).opEqT, bytecode.Struct}, {(*VM).opEqT, bytecode.Interface},
-		{(*VM).opMkMap, bytecode.Map}, {(*VM).opMapGet, bytecode.Map}, {(*VM).opMapSet, bytecode.Map}, {(*VM).opMapSet, bytecode.Map}, {(*VM).opMapDel, bytecode.Map},
-		{(*VM).opMapClr, bytecode.Map}, {(*VM).opMapLen, 0}, {(*VM).opMapIter, bytecode.Map}, {(*VM).opMapNext, bytecode.Map}, {(*VM).opMapNext, bytecode.Map},
-		{(*VM).opMkChan, bytecode.Chan}, {(*VM).opSend, bytecode.Chan}, {(*VM).opRecv, bytecode.Chan}, {(*VM).opSelect, 0}, {(*VM).opClose, 0},
-		{(*VM).opChLen, 0}, {(*VM).opChCap, 0}, {(*VM).opAssert, bytecode.Interface},
+		{(*VM).opStrEq, 0},
+		{(*VM).opStrCmp, 0},
+		{(*VM).opStrNext, 0},
+		{(*VM).opEqT, bytecode.Struct},
+		{(*VM).opEqT, bytecode.Interface},
+		{(*VM).opMkMap, bytecode.Map},
+		{(*VM).opMapGet, bytecode.Map},
+		{(*VM).opMapSet, bytecode.Map},
+		{(*VM).opMapSet, bytecode.Map},
+		{(*VM).opMapDel, bytecode.Map},
+		{(*VM).opMapClr, bytecode.Map},
+		{(*VM).opMapLen, 0},
+		{(*VM).opMapIter, bytecode.Map},
+		{(*VM).opMapNext, bytecode.Map},
+		{(*VM).opMapNext, bytecode.Map},
+		{(*VM).opMkChan, bytecode.Chan},
+		{(*VM).opSend, bytecode.Chan},
+		{(*VM).opRecv, bytecode.Chan},
+		{(*VM).opSelect, 0},
+		{(*VM).opClose, 0},
+		{(*VM).opChLen, 0},
+		{(*VM).opChCap, 0},
+		{(*VM).opAssert, bytecode.Interface},
 	}
 	const slots = 150 // of the frame of typedSource's start
 	slot := func(width int) uint16 { return uint16(bytecode.FrameArgs + rnd.IntN(slots-bytecode.FrameArgs-width)) }

@@ -110,6 +110,3 @@ func IsNative(name string) bool {
 	}
 	return false
 }
-
-// contTable gives the continuations of natives that call back into the program: there are none.
-func contTable() map[contID]continuation { return nil }

@@ -135,7 +135,7 @@ func load(cfg Config, module []byte) (*VM, error) {
 	if err := bytecode.Verify(m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrModule, err)
 	}
-	vm := &VM{cfg: cfg, barrier: cfg.Barrier, clock: cfg.Clock, mod: m, checked: map[GID]bool{}, conts: contTable()}
+	vm := &VM{cfg: cfg, barrier: cfg.Barrier, clock: cfg.Clock, mod: m, checked: map[GID]bool{}}
 	vm.code.flags = opFlags()
 	*hot() = hotState{}
 	vm.dropBatches()

@@ -187,29 +187,6 @@ func (vm *VM) storeResults(out Outcome, at int, res []uint64) Outcome {
 	return out
 }
 
-// callFunc calls a funcval with the given arguments above the current frame; when it returns, continuation k goes on.
-func (vm *VM) callFunc(fn Addr, args []uint64, nres int, k contID, data [callData]uint64) Outcome {
-	f, ok := vm.calleeOf(fn, len(args), nres)
-	if !ok {
-		return vm.trap(bytecode.TrapNil, 0, 0, 0, 0, 0)
-	}
-	s := stubCont
-	if nres > int(stubFrames[s].slots-stubFrames[s].results) {
-		s = stubContMax
-	}
-	if nres > int(stubFrames[s].slots-stubFrames[s].results) {
-		return vm.throw("call of a function with too many results")
-	}
-	at := vm.pushTramp(s, hot().pc, uint64(k)|uint64(nres)<<32, f, fn, args)
-	if at == 0 {
-		return Stopped
-	}
-	for i, v := range data {
-		st64(at+Addr(trampData+i)*8, v)
-	}
-	return Trapped
-}
-
 // executeStub goes on after a function that no instruction called has returned; the frame pointer is at the trampoline.
 func (vm *VM) executeStub(s stub) Outcome {
 	switch s {
@@ -223,48 +200,6 @@ func (vm *VM) executeStub(s stub) Outcome {
 		return Trapped
 	case stubPanic:
 		return vm.deferReturned()
-	case stubCont, stubContMax:
-		return vm.continueNative()
 	}
 	return vm.throw("a function that must not return has returned")
-}
-
-// continueNative runs the continuation of a native whose callee has returned.
-func (vm *VM) continueNative() Outcome {
-	h := hot()
-	at := h.fp
-	var data [callData]uint64
-	for i := range data {
-		data[i] = ld64(at + Addr(trampData+i)*8)
-	}
-	info := ld64(at + trampInfo*8)
-	results := append([]uint64(nil), wordsAt(at+contResults*8, info>>32)...)
-	k, ok := vm.conts[contID(uint32(info))]
-	if !ok {
-		return vm.throw("unknown continuation")
-	}
-	stubPC := h.pc
-	h.pc, h.fp = ldAddr(at+trampPC*8), ldAddr(at+trampFP*8)
-	w := ld64(h.pc)
-	n := vm.natives[ld64(h.pc+8)]
-	res := vm.resBuf[:n.Results]
-	clear(res)
-	vm.openFrame()
-	out := k(vm, &data, results, res)
-	if out == Retry { // the trampoline is still whole: nothing was pushed
-		h.pc, h.fp = stubPC, at
-		return Retry
-	}
-	if out != Trapped && out != Stopped {
-		vm.popTo(h.fp)
-	}
-	next := h.pc + 16
-	switch out = vm.storeResults(out, int(bytecode.WordA(w)), res); out {
-	case Done:
-		h.pc = next
-		return Trapped
-	case Parked, Yielded:
-		h.pc = next - 8 // conclude adds the stub's one word
-	}
-	return out
 }

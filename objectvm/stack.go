@@ -32,7 +32,7 @@ func (vm *VM) room(base Addr, size Addr) (at Addr, fresh, ok bool) {
 	h := hot()
 	g := vm.cur
 	old := Addr(gGet(g, gChunk))
-	if base >= old && base+size <= h.stackLimit { // a continuation's frame may lie in an older chunk
+	if base >= old && base+size <= h.stackLimit {
 		vm.touch(base, uint64(size))
 		return base, false, true
 	}

@@ -93,8 +93,6 @@ func (vm *VM) validTramp(s stub, at Addr, fn bytecode.FuncID) bool {
 	switch s {
 	case stubChunk8, stubChunk64, stubChunkMax:
 		return info == results && results <= uint64(stubFrames[s].slots-trampData)
-	case stubCont, stubContMax:
-		return vm.conts[contID(uint32(info))] != nil && info>>32 == results && results <= uint64(stubFrames[s].slots-contResults)
 	}
 	return results == 0
 }
@@ -114,7 +112,7 @@ func (vm *VM) validPC(fn bytecode.FuncID, pc Addr, callee bytecode.FuncID, below
 	for i := uint32(0); i < uint32(len(f.Code)) && i <= at; {
 		op := bytecode.WordOp(f.Code[i])
 		if i == at {
-			return below != stubCont && below != stubContMax || op == bytecode.OpNATIVE
+			return true
 		}
 		i += uint32(op.Len())
 	}

@@ -61,16 +61,6 @@ type instr struct {
 	ext     uint64 // the resolved extension word: a TypeID for ExtType
 }
 
-// contID names a continuation: Go code that goes on when a function which a native has called returns. Ids are in the arena; never reuse one.
-type contID uint32
-
-// continuation goes on after vm.callFunc: data is what the caller saved (words that may be pointers keep their objects alive),
-// results are the callee's result slots, res the native's result slots. Outcomes are those of a native.
-type continuation func(vm *VM, data *[callData]uint64, results, res []uint64) Outcome
-
-// callData is the number of words that a native can keep across vm.callFunc.
-const callData = 6
-
 // VM is the volatile part of a virtual machine: caches over the arena.
 type VM struct {
 	cfg     Config
@@ -84,7 +74,6 @@ type VM struct {
 	heap    heap
 	stacks  stackAlloc
 	rt      runtimeState // caches of maps, channels, timers, reflect and natives
-	conts   map[contID]continuation
 
 	cur       GID          // running goroutine, 0 if none
 	checked   map[GID]bool // goroutines that were validated in this incarnation
@@ -125,8 +114,6 @@ The core offers:
 	vm.goID(g GID) uint64                              Go's goroutine number
 	vm.newG(fn Addr) (GID, bool)                       a goroutine that calls the funcval
 	vm.goexit() Outcome                                runtime.Goexit
-	vm.callFunc(fn Addr, args []uint64, nres int, k contID, data [callData]uint64) Outcome
-	                                                   calls a funcval above the current frame; return its result. Checks the signature by slot counts.
 	vm.now() int64, vm.mono() int64                    wall time and monotonic nanoseconds
 	vm.output(stream int, p []byte) int                bytes taken (stream 1 or 2); 0: vm.parkOutput(stream) and return Blocked
 	vm.input(p []byte) (n int, wait bool)              bytes read from standard input, 0 at its end; wait: vm.parkInput() and return Blocked
@@ -144,7 +131,7 @@ What builds on it offers:
 	vm.sweepRuntime()             after marking, before sweeping: weak pointers, finalizers, dead channels' records
 	vm.timersNext() (int64, bool) monotonic time of the next timer
 	vm.timersFire(now int64)      makes goroutines runnable, starts vmTimer goroutines
-	nativeTable() map[string]*native, contTable() map[contID]continuation
+	nativeTable() map[string]*native
 	vm.opStrEq vm.opStrCmp vm.opEqT vm.opStrNext vm.opMkMap vm.opMapGet vm.opMapSet vm.opMapDel vm.opMapClr vm.opMapLen vm.opMapIter vm.opMapNext
 	vm.opMkChan vm.opSend vm.opRecv vm.opSelect vm.opClose vm.opChLen vm.opChCap vm.opAssert: func(in *instr) Outcome
 

@@ -3,10 +3,10 @@ package gofront_test
 import (
 	"bufio"
 	"fmt"
+	"go/build"
 	"go/build/constraint"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -25,7 +25,7 @@ func TestGoroot(t *testing.T) {
 	if pattern == "" {
 		t.Skip("GOFRONT_GOROOT is not set")
 	}
-	root := filepath.Join(runtime.GOROOT(), "test")
+	root := filepath.Join(build.Default.GOROOT, "test")
 	var files []string
 	for _, p := range strings.Fields(pattern) {
 		fs, _ := filepath.Glob(filepath.Join(root, p+".go"))

@@ -49,7 +49,7 @@ func (l *lowerer) instr(in ssa.Instruction) {
 	case *ssa.MakeSlice:
 		l.emit(ins{op: m(bytecode.OpMKSLICE), a: l.newValue(x), b: l.use(x.Len), c: l.use(x.Cap), ext: uint64(l.c.typeID(x.Type().Underlying().(*types.Slice).Elem()))})
 	case *ssa.MakeMap:
-		n := opd{}
+		var n opd
 		if x.Reserve != nil {
 			n = l.use(x.Reserve)
 		} else {

@@ -93,33 +93,69 @@ func TestErrors(t *testing.T) {
 		files map[string]string
 		want  []string
 	}{
-		{"undefined", map[string]string{"x.go": "package main\n\nfunc main() {\n\tprintln(1)\n\ty++\n\tz := 1\n}\n"},
-			[]string{"# example.com/bad", "./x.go:5:2: undefined: y", "./x.go:6:2: declared and not used: z"}},
-		{"unused import", map[string]string{"x.go": "package main\n\nimport \"os\"\n\nfunc main() {}\n"},
-			[]string{`./x.go:3:8: "os" imported and not used`}},
-		{"syntax", map[string]string{"x.go": "package main\n\nfunc main() {\n\tx := = 1\n}\n"},
-			[]string{"./x.go:4:7: syntax error: unexpected =, expected expression"}},
-		{"two packages with errors", map[string]string{
-			"x.go": "package main\n\nimport \"example.com/bad/q\"\n\nfunc main() { q.F() }\n", "q/q.go": "package q\n\nfunc F() int { return \"\" }\n"},
-			[]string{"# example.com/bad/q", `q/q.go:3:23: cannot use "" (untyped string constant) as int value in return statement`}},
-		{"missing package", map[string]string{"x.go": "package main\n\nimport \"nosuch/pkg\"\n\nfunc main() { pkg.F() }\n"},
-			[]string{"x.go:3:8: package nosuch/pkg is not in std ("}},
-		{"missing module", map[string]string{"x.go": "package main\n\nimport \"example.org/nosuch\"\n\nfunc main() { nosuch.F() }\n"},
-			[]string{"x.go:3:8: no required module provides package example.org/nosuch"}},
-		{"cgo", map[string]string{"x.go": "package main\n\nimport \"C\"\n\nfunc main() {}\n"},
-			[]string{`./x.go:3:8: import "C" is not supported`}},
-		{"assembly", map[string]string{"x.go": "package main\n\nfunc f()\n\nfunc main() { f() }\n", "x_phantom.s": "\n"},
-			[]string{"./x.go:3:6: missing function body: functions written in assembly are not supported"}},
-		{"no body", map[string]string{"x.go": "package main\n\nfunc f()\n\nfunc main() { f() }\n"},
-			[]string{"./x.go:3:6: missing function body"}},
-		{"cycle", map[string]string{"x.go": "package main\n\nimport _ \"example.com/bad/a\"\n\nfunc main() {}\n",
-			"a/a.go": "package a\n\nimport _ \"example.com/bad/b\"\n", "b/b.go": "package b\n\nimport _ \"example.com/bad/a\"\n"},
-			[]string{"import cycle not allowed"}},
+		{
+			"undefined",
+			map[string]string{"x.go": "package main\n\nfunc main() {\n\tprintln(1)\n\ty++\n\tz := 1\n}\n"},
+			[]string{"# example.com/bad", "./x.go:5:2: undefined: y", "./x.go:6:2: declared and not used: z"},
+		},
+		{
+			"unused import",
+			map[string]string{"x.go": "package main\n\nimport \"os\"\n\nfunc main() {}\n"},
+			[]string{`./x.go:3:8: "os" imported and not used`},
+		},
+		{
+			"syntax",
+			map[string]string{"x.go": "package main\n\nfunc main() {\n\tx := = 1\n}\n"},
+			[]string{"./x.go:4:7: syntax error: unexpected =, expected expression"},
+		},
+		{
+			"two packages with errors",
+			map[string]string{
+				"x.go": "package main\n\nimport \"example.com/bad/q\"\n\nfunc main() { q.F() }\n", "q/q.go": "package q\n\nfunc F() int { return \"\" }\n",
+			},
+			[]string{"# example.com/bad/q", `q/q.go:3:23: cannot use "" (untyped string constant) as int value in return statement`},
+		},
+		{
+			"missing package",
+			map[string]string{"x.go": "package main\n\nimport \"nosuch/pkg\"\n\nfunc main() { pkg.F() }\n"},
+			[]string{"x.go:3:8: package nosuch/pkg is not in std ("},
+		},
+		{
+			"missing module",
+			map[string]string{"x.go": "package main\n\nimport \"example.org/nosuch\"\n\nfunc main() { nosuch.F() }\n"},
+			[]string{"x.go:3:8: no required module provides package example.org/nosuch"},
+		},
+		{
+			"cgo",
+			map[string]string{"x.go": "package main\n\nimport \"C\"\n\nfunc main() {}\n"},
+			[]string{`./x.go:3:8: import "C" is not supported`},
+		},
+		{
+			"assembly",
+			map[string]string{"x.go": "package main\n\nfunc f()\n\nfunc main() { f() }\n", "x_phantom.s": "\n"},
+			[]string{"./x.go:3:6: missing function body: functions written in assembly are not supported"},
+		},
+		{
+			"no body",
+			map[string]string{"x.go": "package main\n\nfunc f()\n\nfunc main() { f() }\n"},
+			[]string{"./x.go:3:6: missing function body"},
+		},
+		{
+			"cycle",
+			map[string]string{
+				"x.go":   "package main\n\nimport _ \"example.com/bad/a\"\n\nfunc main() {}\n",
+				"a/a.go": "package a\n\nimport _ \"example.com/bad/b\"\n", "b/b.go": "package b\n\nimport _ \"example.com/bad/a\"\n",
+			},
+			[]string{"import cycle not allowed"},
+		},
 		{"not main", map[string]string{"x.go": "package bad\n"}, []string{"package example.com/bad is not a main package"}},
 		{"no go files", map[string]string{"x.txt": ""}, []string{"no Go files in"}},
 		{"no main", map[string]string{"x.go": "package main\n"}, []string{"function main is undeclared in the main package"}},
-		{"many", map[string]string{"x.go": "package main\n\nfunc main() {\n" + strings.Repeat("\tundefinedName()\n", 20) + "}\n"},
-			[]string{"./x.go:13:2: undefined: undefinedName\ntoo many errors"}},
+		{
+			"many",
+			map[string]string{"x.go": "package main\n\nfunc main() {\n" + strings.Repeat("\tundefinedName()\n", 20) + "}\n"},
+			[]string{"./x.go:13:2: undefined: undefinedName\ntoo many errors"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.files["go.mod"] = mod
@@ -169,8 +205,14 @@ func TestEmbed(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"a.txt", "a.txt", true}, {"*.txt", "a.txt", true}, {"static", "static/b", true}, {"static", "static/_c", false},
-		{"all:static", "static/_c", true}, {"static/*", "static/_c", true}, {"static/*", "static/d/e", true}, {"b", "static/b", false},
+		{"a.txt", "a.txt", true},
+		{"*.txt", "a.txt", true},
+		{"static", "static/b", true},
+		{"static", "static/_c", false},
+		{"all:static", "static/_c", true},
+		{"static/*", "static/_c", true},
+		{"static/*", "static/d/e", true},
+		{"b", "static/b", false},
 	} {
 		require.Equal(t, c.want, embedMatches(c.pattern, c.name), "%s, %s", c.pattern, c.name)
 	}
