@@ -89,7 +89,7 @@ milliseconds. Kill it at any moment and run it again: it goes on where it was.
 
 Exit codes: the program's own; 1 it does not compile; 2 uncaught panic;
 64 usage; 65 damaged or newer file; 69 locked, changed or unavailable;
-70 the machine could not go on; 73 disk full; 130 Ctrl-C; 143 SIGTERM.`,
+70 the machine could not go on; 73 disk full; 130 Ctrl-C; 143 SIGTERM; 129 SIGHUP; 141 output closed.`,
 		Example: `  phantom-vm run ./examples/counter       # Ctrl-C or kill -9, then the same again
   phantom-vm status counter.phantom --json
   phantom-vm build -o counter.pbc ./examples/counter && phantom-vm disasm counter.pbc`,

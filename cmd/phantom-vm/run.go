@@ -348,11 +348,12 @@ func endedAs(inst *instance.Instance) (string, error) {
 	return "", nil
 }
 
-// catchSignals cancels the context at the first SIGINT, SIGTERM or SIGHUP; the second one kills as usual.
+// catchSignals cancels the context at the first SIGINT, SIGTERM, SIGHUP or SIGPIPE (the reader of
+// the output went away); a second SIGINT, SIGTERM or SIGHUP kills as usual.
 func catchSignals(parent context.Context) (ctx context.Context, stop func(), caught func() os.Signal) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	var got atomic.Pointer[os.Signal]
 	go func() {
 		select {

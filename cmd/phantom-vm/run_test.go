@@ -202,6 +202,25 @@ func TestIdleProgramUsesNothing(t *testing.T) {
 	}
 }
 
+// TestReaderGoesAway: `run | head` ends at a checkpoint, and the instance goes on later.
+func TestReaderGoesAway(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "i.phantom")
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	cmd := exec.Command(command(t), "run", "--quiet", "--monitor", "process", "--dir", dir, module(t, "./examples/counter"))
+	cmd.Stdout = w
+	require.NoError(t, cmd.Start())
+	w.Close()
+	_, err = r.Read(make([]byte, 100))
+	require.NoError(t, err)
+	r.Close()
+	cmd.Wait() //nolint:errcheck // the exit code is looked at
+	require.Equal(t, 128+int(syscall.SIGPIPE), cmd.ProcessState.ExitCode())
+	require.Equal(t, "stopped", statusOf(t, dir).State)
+	require.Zero(t, vm(t, "run", dir).code)
+	require.Equal(t, readFile(t, filepath.Join(repoRoot(t), "examples", "counter", "expected.txt")), readFile(t, filepath.Join(dir, "console.log")))
+}
+
 // cpuTicks is the CPU time of a process in hundredths of a second.
 func cpuTicks(t *testing.T, pid int) int {
 	text := readFile(t, filepath.Join("/proc", itoa(pid), "stat"))

@@ -39,7 +39,7 @@ func (d *display) run() {
 			return
 		}
 		if _, err := d.w.Write(b); err != nil {
-			d.w = io.Discard // a reader that went away does not stop the program
+			d.w = io.Discard // the reader went away; whether the run goes on, SIGPIPE decides
 		}
 		d.mu.Lock()
 		d.writing = 0
