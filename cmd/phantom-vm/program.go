@@ -30,6 +30,9 @@ func loadProgram(what []string) (*bytecode.Module, []byte, error) {
 	if err != nil {
 		return nil, nil, &exitError{exitCompile, err}
 	}
+	if err := bytecode.Verify(mod); err != nil {
+		return nil, nil, fail(exitCompile, "internal compiler error: %w", err)
+	}
 	code, err := bytecode.Encode(mod)
 	if err != nil {
 		return nil, nil, &exitError{exitCompile, err}

@@ -140,12 +140,12 @@ type moment struct {
 
 // crashHost is a host that writes down what happens when. It acknowledges now or a little later.
 type crashHost struct {
-	rng     *rand.Rand
-	disk    *sim.Disk
-	files   console
-	acked   [wire.Streams]int64
-	past    []moment
-	in      [][]byte
+	rng   *rand.Rand
+	disk  *sim.Disk
+	files console
+	acked [wire.Streams]int64
+	past  []moment
+	inbox
 	started *wire.Status
 	end     *wire.Message
 	notes   []string
@@ -195,27 +195,12 @@ func (h *crashHost) Recv() ([]byte, bool) {
 	if len(h.in) == 0 && h.rng.IntN(3) == 0 {
 		h.acknowledge()
 	}
-	if len(h.in) == 0 {
-		return nil, false
-	}
-	b := h.in[0]
-	h.in = h.in[1:]
-	return b, true
+	return h.inbox.Recv()
 }
 
 func (h *crashHost) Wait(until time.Time, wake <-chan struct{}) {
 	h.acknowledge()
-	if len(h.in) > 0 {
-		return
-	}
-	d := time.Second
-	if !until.IsZero() {
-		d = min(d, time.Until(until))
-	}
-	select {
-	case <-wake:
-	case <-time.After(d):
-	}
+	h.inbox.Wait(until, wake)
 }
 
 // live runs an image to its end, or until the device fails.

@@ -20,10 +20,10 @@ import (
 // flowHost is a host that takes its time. Everything happens in the machine's goroutine: idle is called when the
 // machine has nothing to do before it hears of the host.
 type flowHost struct {
-	t        *testing.T
-	files    console
-	acked    [wire.Streams]int64
-	in       [][]byte
+	t     *testing.T
+	files console
+	acked [wire.Streams]int64
+	inbox
 	want     int64 // input that the program waits for, -1 if none
 	started  *wire.Status
 	end      *wire.Message
@@ -68,15 +68,6 @@ func (h *flowHost) ack(n int64) {
 			h.say(&wire.Message{Kind: wire.Ack, Stream: uint8(s), Offset: upto})
 		}
 	}
-}
-
-func (h *flowHost) Recv() ([]byte, bool) {
-	if len(h.in) == 0 {
-		return nil, false
-	}
-	b := h.in[0]
-	h.in = h.in[1:]
-	return b, true
 }
 
 func (h *flowHost) Wait(until time.Time, wake <-chan struct{}) {

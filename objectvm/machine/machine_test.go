@@ -57,7 +57,7 @@ loop:
 
 // testLink is a host that keeps what it is told. stopAt makes it ask to stop when so many bytes are out.
 type testLink struct {
-	in     [][]byte
+	inbox
 	out    *[wire.Streams][]byte
 	stopAt int
 	end    *wire.Message
@@ -95,17 +95,20 @@ func (l *testLink) answer(m *wire.Message) {
 	l.in = append(l.in, b)
 }
 
-func (l *testLink) Recv() ([]byte, bool) {
-	if len(l.in) == 0 {
+// inbox is what a host of a test has to say: the half of a link that the machine reads.
+type inbox struct{ in [][]byte }
+
+func (b *inbox) Recv() ([]byte, bool) {
+	if len(b.in) == 0 {
 		return nil, false
 	}
-	b := l.in[0]
-	l.in = l.in[1:]
-	return b, true
+	m := b.in[0]
+	b.in = b.in[1:]
+	return m, true
 }
 
-func (l *testLink) Wait(until time.Time, wake <-chan struct{}) {
-	if len(l.in) > 0 {
+func (b *inbox) Wait(until time.Time, wake <-chan struct{}) {
+	if len(b.in) > 0 {
 		return
 	}
 	d := time.Second
