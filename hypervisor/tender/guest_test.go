@@ -293,3 +293,16 @@ func TestWaker(t *testing.T) {
 	w.sleep(5 * time.Millisecond)
 	require.GreaterOrEqual(t, time.Since(start), 5*time.Millisecond)
 }
+
+// TestLateCancel: the context of a run ends while the machine is closed, and
+// after.
+func TestLateCancel(t *testing.T) {
+	requireKVM(t)
+	vm, err := New(Config{Kernel: newImage(program{}.halt(), words(0, 42), abi.DefaultManifest()).encode(), MemBytes: testMem, NoExtension: true,
+		Blocks: []BlockAttach{{Name: "storage", Dev: disk(1 << 20)}}})
+	require.NoError(t, err)
+	_, err = vm.Run(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, vm.Close())
+	vm.interrupt()
+}

@@ -102,6 +102,11 @@ type VM struct {
 	waker   *waker
 	closing sync.Once
 
+	// A context that ends interrupts the VM on a goroutine of its own, which may
+	// come after Close.
+	releasing sync.Mutex
+	released  bool // under releasing
+
 	cleanup func()
 }
 
@@ -233,9 +238,15 @@ func (vm *VM) Run(ctx context.Context) (status int, err error) {
 	return max(status, 0), err
 }
 
-// interrupt makes the vCPU leave the guest.
+// interrupt makes the vCPU leave the guest. It may be called at any time, also
+// when the machine is gone.
 func (vm *VM) interrupt() {
 	vm.stopped.Store(true)
+	vm.releasing.Lock()
+	defer vm.releasing.Unlock()
+	if vm.released {
+		return
+	}
 	vm.waker.wake()
 	vm.cpu.kick()
 }
@@ -253,6 +264,9 @@ func (vm *VM) Close() error {
 			defer vm.ext.sendLock.Unlock()
 		}
 		if vm.cleanup != nil {
+			vm.releasing.Lock()
+			defer vm.releasing.Unlock()
+			vm.released = true
 			vm.cleanup()
 		}
 	})
