@@ -19,18 +19,19 @@ import (
 // part is the longest prefix of the import path. The standard library is
 // always allowed; "outside" lists modules from elsewhere.
 var layers = map[string]struct{ inside, outside []string }{
+	"metrics":                  {nil, nil},
 	"bytecode":                 {nil, []string{"github.com/vmihailenco/msgpack/v5"}},
 	"bytecode/internal":        {[]string{"bytecode"}, nil},
 	"bytecode/gofront":         {[]string{"bytecode", "bytecode/gofront"}, []string{"golang.org/x/tools"}},
-	"persist":                  {[]string{"persist"}, []string{"golang.org/x/sys"}},
-	"objectvm":                 {[]string{"bytecode", "persist", "objectvm"}, []string{"golang.org/x/sys"}},
+	"persist":                  {[]string{"persist", "metrics"}, []string{"golang.org/x/sys"}},
+	"objectvm":                 {[]string{"bytecode", "persist", "objectvm", "metrics"}, []string{"golang.org/x/sys"}},
 	"objectvm/internal":        {[]string{"bytecode", "objectvm/internal"}, nil},
-	"objectvm/machine":         {[]string{"bytecode", "persist", "objectvm", "objectvm/machine"}, []string{"github.com/vmihailenco/msgpack/v5"}},
+	"objectvm/machine":         {[]string{"bytecode", "persist", "objectvm", "metrics"}, []string{"github.com/vmihailenco/msgpack/v5"}},
 	"hypervisor/abi":           {nil, nil},
 	"hypervisor/guest":         {[]string{"hypervisor/abi", "hypervisor/guest"}, nil},
 	"hypervisor/tender":        {[]string{"hypervisor/abi"}, []string{"golang.org/x/sys"}},
 	"hypervisor":               {[]string{"hypervisor"}, []string{"golang.org/x/sys", "golang.org/x/arch"}},
-	"cmd/phantom-vm":           {[]string{"bytecode", "persist", "objectvm", "hypervisor", "cmd/phantom-vm"}, []string{"github.com/spf13/cobra", "github.com/vmihailenco/msgpack/v5", "golang.org/x/sys"}},
+	"cmd/phantom-vm":           {[]string{"bytecode", "persist", "objectvm", "hypervisor", "metrics", "cmd/phantom-vm"}, []string{"github.com/spf13/cobra", "github.com/vmihailenco/msgpack/v5", "golang.org/x/sys"}},
 	"cmd/phantom-vm/unikernel": {[]string{"objectvm", "hypervisor/guest"}, nil},
 	"examples":                 {nil, nil},
 }

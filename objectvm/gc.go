@@ -3,6 +3,7 @@ package objectvm
 import (
 	"math/bits"
 	"slices"
+	"time"
 
 	"phantomvm/bytecode"
 )
@@ -26,6 +27,7 @@ const (
 
 // collect runs a whole collection. Precondition: no goroutine's registers are outside its record.
 func (vm *VM) collect() {
+	defer vm.countGC(time.Now())
 	vm.gcWanted = false
 	vm.hset(hdrGCCount, hget(hdrGCCount)+1)
 	h := &vm.heap
@@ -48,6 +50,12 @@ func (vm *VM) collect() {
 	if vm.stop.err == nil && vm.cur != 0 {
 		vm.openFrame()
 	}
+}
+
+// countGC counts a collection that began then.
+func (vm *VM) countGC(began time.Time) {
+	vm.gcCycles++
+	vm.gcNanos += uint64(time.Since(began))
 }
 
 // find resolves an address to span record, object number and object; ok is false for anything but an allocated object.

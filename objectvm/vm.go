@@ -78,6 +78,8 @@ type VM struct {
 	cur       GID          // running goroutine, 0 if none
 	checked   map[GID]bool // goroutines that were validated in this incarnation
 	gcWanted  bool         // collect at the next safepoint
+	gcCycles  uint64       // collections since Attach
+	gcNanos   uint64       // time in them
 	retryPC   Addr         // instruction that a collection was made for
 	monoLast  int64        // last monotonic time given out
 	inWait    []GID        // goroutines that wait for input

@@ -97,6 +97,7 @@ func (s *Store) writeGroup(epoch Epoch, meta []byte, src pageSource) (root, erro
 
 // putRoot writes the root and flushes (steps 6 and 7).
 func (s *Store) putRoot(r *root) error {
+	s.w.written += BlockSize
 	off := blockOffset(rootSlots[1-s.slot])
 	if d, ok := s.dev.(DurableWriter); ok {
 		if err := d.WriteDurable([][]byte{r.encode()}, off); err != nil {

@@ -21,8 +21,9 @@ type Options struct {
 // Stats counts what a Store has done since it was opened.
 type Stats struct {
 	Commits, Pages, Nodes, Moved uint64
-	Written                      int64 // bytes of the log
+	Written                      int64 // bytes of the log and of roots
 	UsedBlocks, LiveBlocks       int   // of the log, now
+	LivePages                    uint64
 }
 
 // Recovered describes the state that Open found.
@@ -142,6 +143,7 @@ func (s *Store) SetVersions(v Versions) {
 func (s *Store) Stats() Stats {
 	st := s.stats
 	st.Written, st.UsedBlocks, st.LiveBlocks = s.w.written, s.space.usedBlocks(), s.space.live
+	st.LivePages = s.pages.pages
 	return st
 }
 

@@ -29,7 +29,9 @@ type flowHost struct {
 	end      *wire.Message
 	held     uint64 // the most output that waited for a checkpoint
 	messages int
+	numbers  []*wire.Stats
 	idle     func()
+	onStart  func()
 }
 
 func (h *flowHost) Send(b []byte) error {
@@ -42,12 +44,17 @@ func (h *flowHost) Send(b []byte) error {
 	switch m.Kind {
 	case wire.Started:
 		h.started = m.Status
+		if h.onStart != nil {
+			h.onStart()
+		}
 	case wire.Output:
 		require.Equal(h.t, int64(len(h.files[m.Stream])), m.Offset)
 		h.files[m.Stream] = append(h.files[m.Stream], m.Data...)
 		require.LessOrEqual(h.t, int64(len(h.files[m.Stream]))-h.acked[m.Stream], int64(window))
 	case wire.WantInput:
 		h.want = m.Offset
+	case wire.Numbers:
+		h.numbers = append(h.numbers, m.Stats)
 	case wire.Ended:
 		h.end = m
 	}

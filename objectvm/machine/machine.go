@@ -71,6 +71,7 @@ type machine struct {
 	stopping bool
 	final    *wire.Status // the program ended; set until the last epoch is durable and its output acknowledged
 	input    *inputWindow
+	meter    meter
 }
 
 // Run resumes the arena on cfg.Device and runs it until its program ends, the host asks to stop, or it can't go on.
@@ -136,7 +137,15 @@ func (m *machine) loop() error {
 
 // slice lets the program run for a while, or waits if it has nothing to do.
 func (m *machine) slice() error {
+	from := time.Now()
 	st := m.vm.RunSlice(sliceFuel)
+	to := time.Now()
+	m.sliced(from, to)
+	if to.Sub(m.meter.lastSent) >= numbersEvery {
+		if err := m.sendNumbers(to); err != nil {
+			return err
+		}
+	}
 	if err := m.askInput(); err != nil {
 		return err
 	}
@@ -181,14 +190,20 @@ func (m *machine) checkpoint() error {
 		m.status.Epoch = uint64(m.ckpt.Durable())
 		m.status.DurableAt = time.Now().UnixNano()
 		m.status.Checkpoints++
-		m.status.ArenaPages = uint64(m.store.Stats().LiveBlocks)
+		m.acknowledged()
+		m.status.ArenaPages = m.meter.ArenaPages
 		if err := m.progress(); err != nil {
 			return err
 		}
 	}
+	if m.flipped != 0 {
+		m.late()
+		return nil
+	}
 	if !m.due() {
 		return nil
 	}
+	from := time.Now()
 	ends := m.outputEnds()
 	m.meta.Ends = ends
 	m.meta.State, m.meta.ExitCode = wire.Stopped, 0
@@ -204,7 +219,9 @@ func (m *machine) checkpoint() error {
 	if err != nil {
 		return err
 	}
-	m.flippedEnds, m.lastFlip = ends, time.Now()
+	now := time.Now()
+	m.demarcated(from, now)
+	m.flippedEnds, m.lastFlip = ends, now
 	return nil
 }
 
@@ -239,6 +256,7 @@ func (m *machine) release() error {
 				return err
 			}
 			m.sent[s] += int64(len(b))
+			m.meter.OutputBytes += uint64(len(b))
 		}
 	}
 	return nil
@@ -251,6 +269,9 @@ func (m *machine) finish() (bool, error) {
 	}
 	if m.acked != m.durableEnds {
 		return false, nil
+	}
+	if err := m.sendNumbers(time.Now()); err != nil {
+		return false, err
 	}
 	st := m.newStatus()
 	st.State = wire.Stopped
@@ -290,6 +311,10 @@ func (m *machine) receive() error {
 			m.vm.WakeInput()
 		case wire.Stop:
 			m.stopping = true
+		case wire.Ask:
+			if err := m.sendNumbers(time.Now()); err != nil {
+				return err
+			}
 		default:
 			return fmt.Errorf("from the host: %w: kind %d is the machine's", wire.ErrMessage, msg.Kind)
 		}
@@ -326,12 +351,17 @@ func (m *machine) progress() error {
 // newStatus brings the status up to date and returns a copy.
 func (m *machine) newStatus() *wire.Status {
 	m.status.Goroutines = m.vm.Goroutines()
-	m.status.HeldBack = 0
-	for s, end := range m.outputEnds() {
-		m.status.HeldBack += uint64(end - m.durableEnds[s])
-	}
+	m.status.HeldBack = m.heldBack()
 	st := m.status
 	return &st
+}
+
+// heldBack is how much output no durable checkpoint covers, in bytes.
+func (m *machine) heldBack() (n uint64) {
+	for s, end := range m.outputEnds() {
+		n += uint64(end - m.durableEnds[s])
+	}
+	return n
 }
 
 func (m *machine) close() {

@@ -192,7 +192,9 @@ func (m *machine) resume() error {
 	m.status = m.meta.status(rec)
 	m.status.State = wire.Running
 	m.status.Resumed = uint64(rec.Epoch)
-	m.status.FirstInstr = time.Now().UnixNano()
+	now := time.Now()
+	m.began(now)
+	m.status.FirstInstr = now.UnixNano()
 	m.status.Durable = m.cfg.Durable
 	return m.reconcile(m.meta.Ends)
 }

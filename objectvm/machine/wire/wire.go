@@ -35,6 +35,7 @@ const (
 	WantInput                 // Offset: the program waits for input from there on
 	Ended                     // Status, Reason: the last message; State says how it ended
 	Note                      // Reason: what the user should know of the recovery, one line
+	Numbers                   // Stats: now and then, and in answer to Ask
 )
 
 // Messages of the host.
@@ -42,6 +43,7 @@ const (
 	Ack   Kind = iota + 64 // Stream, Offset: output up to there is safe outside
 	Input                  // Offset, Data, EOF: input that begins at Offset
 	Stop                   // make a last checkpoint and end
+	Ask                    // for Numbers
 )
 
 // Streams of a program.
@@ -103,6 +105,7 @@ type Message struct {
 	Reason   string
 	NoSpace  bool // Ended: the device is full
 	Damaged  bool // Ended: the image is damaged or of another version
+	Stats    *Stats
 }
 
 // Link carries messages one way and the other. Send may wait while the other side is slow;
@@ -143,7 +146,11 @@ func Decode(b []byte) (*Message, error) {
 		if m.Status == nil {
 			return nil, fmt.Errorf("%w: kind %d without a status", ErrMessage, m.Kind)
 		}
-	case Output, WantInput, Note, Ack, Input, Stop:
+	case Numbers:
+		if m.Stats == nil {
+			return nil, fmt.Errorf("%w: kind %d without numbers", ErrMessage, m.Kind)
+		}
+	case Output, WantInput, Note, Ack, Input, Stop, Ask:
 	default:
 		return nil, fmt.Errorf("%w: kind %d", ErrMessage, m.Kind)
 	}

@@ -145,6 +145,7 @@ func (h *host) handle(m *wire.Message) (*ending, error) {
 		}
 		h.shown[m.Stream].add(fresh)
 		h.wantSync(int(m.Stream))
+	case wire.Numbers:
 	case wire.WantInput:
 		select {
 		case h.wants <- m.Offset:
