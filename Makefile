@@ -43,8 +43,8 @@ test-kvm-real: build ## the demo under hardware-style KVM, in QEMU
 soak: build ## long tests: thousands of kills
 	PHANTOM_VM=$(CURDIR)/bin/phantom-vm PHANTOM_SOAK=1 $(GO) test -timeout 12h -run 'Soak|KillStorm|Crash' ./...
 
-bench: build ## measurements, with ratios to peers
-	PHANTOM_VM=$(CURDIR)/bin/phantom-vm $(GO) run ./bench
+bench: build ## measurements, with ratios to peers; GROUPS=engine,peers for some (go run ./bench -help), BENCH=-json
+	PHANTOM_VM=$(CURDIR)/bin/phantom-vm $(GO) run ./bench -run "$(GROUPS)" $(BENCH)
 
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt $(TOOLS)/govulncheck ## formatting, staticcheck, vulnerabilities (that generated files are current, the tests check)
 	@test -z "$$($(TOOLS)/gofumpt -l $$(git ls-files '*.go' ':!*testdata/*'))" || { echo "not formatted:"; $(TOOLS)/gofumpt -l $$(git ls-files '*.go' ':!*testdata/*'); exit 1; }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -163,21 +164,6 @@ func bytes(n, rounds int) int {
 	return int(h)
 }
 
-// dirty makes about pages pages dirty in each 10 ms of work, and computes beside it.
-func dirty(pages, rounds int) int {
-	buf := make([]int, pages*512)
-	sum := 0
-	for r := range rounds {
-		for p := range pages {
-			buf[p*512+r%512] += r
-			for k := range 2000 {
-				sum += k ^ p
-			}
-		}
-	}
-	return sum + buf[7]
-}
-
 var programs = map[string]func() any{
 	"fib":    func() any { return fib(35) },
 	"sieve":  func() any { return sieve(1_000_000, 12) },
@@ -185,13 +171,36 @@ var programs = map[string]func() any{
 	"matmul": func() any { return matmul(220) },
 	"trees":  func() any { return trees(16, 60) },
 	"bytes":  func() any { return bytes(1<<20, 24) },
-	"dirty":  func() any { return dirty(100, 2000) },
+	"dirty":  func() any { return dirty(number(2)) },
+	"churn":  func() any { return churn(number(2)) },
+	"fill":   func() any { return fill(number(2)) },
+	"sparse": func() any { return sparse(number(2)) },
+	"idle":   func() any { return fill(1) },
+}
+
+func number(i int) int {
+	if i < len(os.Args) {
+		if n, err := strconv.Atoi(os.Args[i]); err == nil && n > 0 {
+			return n
+		}
+	}
+	usage()
+	return 0
+}
+
+func usage() {
+	fmt.Fprintln(os.Stderr, "usage: suite fib|sieve|nbody|matmul|trees|bytes|idle, dirty PAGES, churn MIB, fill MIB, sparse GIB, zipf MIB WORDS VISITS")
+	os.Exit(64)
 }
 
 func main() {
-	if len(os.Args) != 2 || programs[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: suite fib|sieve|nbody|matmul|trees|bytes|dirty")
-		os.Exit(64)
+	if len(os.Args) > 1 && os.Args[1] == "zipf" {
+		sum, took := zipf(number(2), number(3), number(4))
+		fmt.Printf("%v\n%.3f ms\n", sum, float64(took)/1e6)
+		return
+	}
+	if len(os.Args) < 2 || programs[os.Args[1]] == nil {
+		usage()
 	}
 	began := time.Now()
 	result := programs[os.Args[1]]()
