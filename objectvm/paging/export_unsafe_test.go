@@ -1,0 +1,7 @@
+package paging
+
+import "unsafe"
+
+func addrOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
+func bytesAt(a, n uintptr) []byte { return unsafe.Slice((*byte)(at(a)), n) }
