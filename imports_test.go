@@ -33,7 +33,8 @@ var layers = map[string]struct{ inside, outside []string }{
 	"hypervisor":               {[]string{"hypervisor"}, []string{"golang.org/x/sys", "golang.org/x/arch"}},
 	"cmd/phantom-vm":           {[]string{"bytecode", "persist", "objectvm", "hypervisor", "metrics", "cmd/phantom-vm"}, []string{"github.com/spf13/cobra", "github.com/vmihailenco/msgpack/v5", "golang.org/x/sys"}},
 	"cmd/phantom-vm/unikernel": {[]string{"objectvm", "hypervisor/guest"}, nil},
-	"examples":                 {nil, nil},
+	"phantom":                  {nil, nil},
+	"examples":                 {[]string{"phantom"}, nil},
 }
 
 // anyTest may be imported by test files everywhere.

@@ -13,6 +13,7 @@ import (
 //  1. Every goroutine's chunks, frames and records are valid; as many exist as the header says; those in the run queue are runnable.
 //  2. A span's count of objects is that of its bitmap; spans and free runs cover the heap's pages.
 //  3. A stack block's count of chunks is that of its bitmap.
+//  4. The list of goroutines in phantom.Sync is as long as the VM thinks.
 func (vm *VM) check() {
 	live, runnable := uint64(0), uint64(0)
 	for g := GID(1); uint64(g) <= hget(hdrGHigh); g++ {
@@ -45,6 +46,9 @@ func (vm *VM) check() {
 	}
 	if queued != runnable {
 		vm.broken("%d runnable goroutines, %d in the queue", runnable, queued)
+	}
+	if n, err := syncList(); err != nil || n != vm.Syncing() {
+		vm.broken("%d goroutines are in phantom.Sync, %d are known: %v", n, vm.Syncing(), err)
 	}
 	vm.checkHeap()
 	for b := range uint32(hget(hdrBlockHigh)) {

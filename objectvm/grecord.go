@@ -24,7 +24,7 @@ const (
 	gFP             // its frame
 	gChunk          // its newest stack chunk
 	gSpare          // a chunk kept so that a call at a chunk's end does not allocate each time
-	gNext           // next in the run queue or in the list of free records
+	gNext           // next in the run queue, in the list of free records, or of those in phantom.Sync
 	gReason         // waitReason
 	gObj            // what it waits for
 	gSince          // monotonic time since when it waits
@@ -70,11 +70,13 @@ const (
 	whyFinalizer
 	whyInput
 	whyOther
+	whySync
 )
 
 var waitNames = [...]string{
 	"waiting", "chan receive", "chan send", "chan receive (nil chan)", "chan send (nil chan)", "select", "select (no cases)", "sleep",
 	"semacquire", "sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.Cond.Wait", "sync.WaitGroup.Wait", "IO wait", "IO wait", "finalizer wait", "IO wait", "waiting",
+	"phantom.Sync",
 }
 
 func (r waitReason) String() string {

@@ -33,11 +33,13 @@ const (
 	_
 	hdrOutTo // 2 words: output positions written
 	_
-	hdrMainG   // goroutine record of main
-	hdrGCCount // collections so far
-	hdrSeed    // seed of everything random
-	hdrCrashed // 1: the program ends by an uncaught panic or a fatal error
-	hdrUser    = 128
+	hdrMainG    // goroutine record of main
+	hdrGCCount  // collections so far
+	hdrSeed     // seed of everything random
+	hdrCrashed  // 1: the program ends by an uncaught panic or a fatal error
+	hdrSyncHead // goroutines in phantom.Sync, linked by gNext, see sync.go
+	hdrSyncTail
+	hdrUser = 128
 )
 
 const headerMagic = 0x314d565f544e4850 // "PHNT_VM1"

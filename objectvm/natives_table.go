@@ -88,6 +88,7 @@ var nativeRows = [...]native{
 	{"syscall.read", 3, 2, nativeRead},
 	{"runtime.arg", 1, 3, nativeArg},
 	{"runtime.GC", 0, 0, nativeGC},
+	{"phantomvm/phantom.Sync", 0, 0, nativePhantomSync},
 	{"runtime.memstats", 1, 0, nativeMemStats},
 }
 

@@ -88,6 +88,9 @@ func Attach(a *Arena, cfg Config) (*VM, error) {
 	if err := vm.attachQueue(); err != nil {
 		return nil, err
 	}
+	if err := vm.attachSync(); err != nil {
+		return nil, err
+	}
 	vm.attachOutput()
 	vm.attachInput()
 	if err := vm.attachRuntime(); err != nil {

@@ -15,7 +15,7 @@ type StatusKind uint8
 // Status kinds.
 const (
 	Running StatusKind = iota // there is more to do
-	Idle                      // nothing can run before Until, or before output is trimmed
+	Idle                      // nothing can run before Until, or before output is trimmed, input comes, or a checkpoint is durable
 	Exited                    // the program ended with Code
 	Fatal                     // the VM cannot go on: Err
 )
@@ -27,7 +27,7 @@ func (k StatusKind) String() string {
 // Status is the result of a slice.
 type Status struct {
 	Kind    StatusKind
-	Until   int64 // Idle: wall time in nanoseconds at which a timer is due; math.MaxInt64 if only output is waited for
+	Until   int64 // Idle: wall time in nanoseconds at which a timer is due; math.MaxInt64 if only output, input or a checkpoint is waited for
 	Code    int   // Exited
 	Crashed bool  // Exited: by an uncaught panic or a fatal error
 	Err     error // Fatal
@@ -91,7 +91,7 @@ func (vm *VM) idle() (Status, bool) {
 	if due, ok := vm.timersNext(); ok {
 		return Status{Kind: Idle, Until: vm.wallOf(due)}, true
 	}
-	if vm.outputBlocked() || len(vm.inWait) > 0 {
+	if vm.outputBlocked() || len(vm.inWait) > 0 || vm.Syncing() > 0 {
 		return Status{Kind: Idle, Until: math.MaxInt64}, true
 	}
 	if main := GID(hget(hdrMainG)); main == 0 {

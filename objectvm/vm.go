@@ -84,6 +84,7 @@ type VM struct {
 	monoLast  int64        // last monotonic time given out
 	inWait    []GID        // goroutines that wait for input
 	outWait   [2][]GID     // goroutines that wait for room in an output ring
+	sync      syncState    // goroutines in phantom.Sync
 	markStack []markItem
 	argBuf    [bytecode.MaxFrame + 1]uint64
 	resBuf    [bytecode.MaxFrame + 1]uint64

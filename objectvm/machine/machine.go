@@ -172,6 +172,9 @@ func (m *machine) slice() error {
 // wait sleeps until something may have to be done: a timer of the program (zero: none), the next
 // checkpoint, a checkpoint's completion, or a message.
 func (m *machine) wait(until time.Time) {
+	if m.due() {
+		return
+	}
 	if m.ckpt.Dirty() > 0 && !m.ckpt.Busy() {
 		if next := m.lastFlip.Add(m.cfg.Interval); until.IsZero() || next.Before(until) {
 			until = next
@@ -187,6 +190,7 @@ func (m *machine) checkpoint() error {
 	}
 	if m.flipped != 0 && m.ckpt.Durable() >= m.flipped {
 		m.durableEnds, m.flipped = m.flippedEnds, 0
+		m.meter.Syncs += uint64(m.vm.SyncDurable())
 		m.status.Epoch = uint64(m.ckpt.Durable())
 		m.status.DurableAt = time.Now().UnixNano()
 		m.status.Checkpoints++
@@ -221,6 +225,7 @@ func (m *machine) checkpoint() error {
 	}
 	now := time.Now()
 	m.demarcated(from, now)
+	m.vm.SyncFlipped()
 	m.flippedEnds, m.lastFlip = ends, now
 	return nil
 }
@@ -235,6 +240,9 @@ func (m *machine) due() bool {
 	}
 	if m.ckpt.Dirty() == 0 {
 		return false
+	}
+	if m.vm.SyncWanted() {
+		return true
 	}
 	if m.vm.OutputBlocked() && m.outputEnds() != m.durableEnds {
 		return true // room comes from output that is durable; if all is, only the host can make room

@@ -184,6 +184,8 @@ func (m *machine) resume() error {
 	if err != nil {
 		return err
 	}
+	m.vm.SyncFlipped() // what was loaded is durable
+	m.meter.Syncs += uint64(m.vm.SyncDurable())
 	if m.meta.State != wire.Stopped {
 		m.final = &wire.Status{State: m.meta.State, ExitCode: m.meta.ExitCode}
 	} else {

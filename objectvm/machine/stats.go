@@ -68,6 +68,9 @@ func (m *machine) demarcated(from, to time.Time) {
 		w.StretchedNanos += uint64(max(0, from.Sub(m.lastFlip)-m.cfg.Interval))
 		w.overdue = false
 	}
+	if from.Sub(m.lastFlip) < m.cfg.Interval && m.vm.SyncWanted() {
+		w.SyncFlips++
+	}
 	if w.oldest.IsZero() {
 		w.oldest = from
 	}
@@ -108,7 +111,7 @@ func (m *machine) gather(now time.Time) *Stats {
 	w.ResidentPages = w.ArenaPages // all is loaded at resume
 	w.DirtyPages = uint64(m.ckpt.Dirty())
 	w.HeapBytes = m.vm.HeapBytes()
-	w.HeldBack = m.heldBack()
+	w.HeldBack, w.SyncWaiting = m.heldBack(), uint64(m.vm.Syncing())
 	ck := m.ckpt.Stats()
 	w.FirstTouches, w.CopiedPages, w.ColdCopies = ck.Touches, ck.Copied, ck.ColdCopies
 	w.GCCycles, w.GCNanos = m.vm.GCCycles(), m.vm.GCTime()

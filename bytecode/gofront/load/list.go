@@ -143,6 +143,9 @@ func (l *loader) list(patterns []string) ([]string, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("output of go list: %w", err)
 		}
+		if p.ImportPath == phantomPackage && p.DepOnly {
+			continue // whatever the go command thinks of it
+		}
 		if !p.DepOnly {
 			roots = append(roots, p.ImportPath)
 		}

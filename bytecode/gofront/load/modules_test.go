@@ -1,6 +1,10 @@
 package load
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -253,4 +257,73 @@ func TestInitOrder(t *testing.T) {
 		}
 	}
 	require.Equal(t, string(want), got.String())
+}
+
+// TestPhantomPackage: phantomvm/phantom is found by programs of every kind, without a requirement, and is the machine's
+// even where the go command knows another one.
+func TestPhantomPackage(t *testing.T) {
+	const app = "package main\n\nimport \"phantomvm/phantom\"\n\nfunc main() { phantom.Sync() }\n"
+	const mod = "module example.com/app\n\ngo 1.26\n"
+	for name, files := range map[string]map[string]string{
+		"module":    {"go.mod": mod, "main.go": app},
+		"no module": {"main.go": app},
+		"vendor":    {"go.mod": mod, "main.go": app, "vendor/modules.txt": ""},
+		"replaced": {
+			"go.mod": mod + "\nrequire phantomvm v0.0.0\n\nreplace phantomvm => ./other\n", "main.go": app,
+			"other/go.mod": "module phantomvm\n\ngo 1.26\n", "other/phantom/phantom.go": "package phantom\n\nfunc Sync() {}\n",
+		},
+		"workspace": {
+			"go.work": "go 1.26\n\nuse (\n\t.\n\t./other\n)\n", "go.mod": mod, "main.go": app,
+			"other/go.mod": "module phantomvm\n\ngo 1.26\n", "other/phantom/phantom.go": "package phantom\n\nfunc Sync() {}\n",
+		},
+		"in a dependency": {
+			"go.mod": mod + "\nrequire example.org/hello v1.0.0\n\nreplace example.org/hello => ./hello\n", "main.go": useHello,
+			"hello/go.mod": "module example.org/hello\n\ngo 1.26\n", "hello/hello.go": "package hello\n\nimport \"phantomvm/phantom\"\n\nfunc Hello() string { phantom.Sync(); return \"\" }\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			arg := "."
+			if name == "no module" {
+				arg = "main.go"
+			}
+			p, err := Load(Config{Args: []string{arg}, Dir: writeModule(t, files)})
+			require.NoError(t, err)
+			f := p.Package(phantomPackage).SSA.Func("Sync")
+			require.Nil(t, f.Blocks)
+			require.Nil(t, p.Link(f), "a native of the machine")
+			require.Equal(t, "phantomvm/phantom.Sync", p.Symbol(f))
+		})
+	}
+	t.Run("misused", func(t *testing.T) {
+		_, err := Load(Config{Args: []string{"."}, Dir: writeModule(t, map[string]string{
+			"go.mod": mod, "main.go": "package main\n\nimport (\n\t\"phantomvm/nothing\"\n\t\"phantomvm/phantom\"\n)\n\nfunc main() { phantom.Flush(); nothing.F() }\n",
+		})})
+		require.ErrorIs(t, err, ErrProgram)
+		require.ErrorContains(t, err, "phantomvm/nothing")
+		_, err = Load(Config{Args: []string{"."}, Dir: writeModule(t, map[string]string{
+			"go.mod": mod, "main.go": "package main\n\nimport \"phantomvm/phantom\"\n\nfunc main() { phantom.Flush() }\n",
+		})})
+		require.ErrorIs(t, err, ErrProgram)
+		require.ErrorContains(t, err, "undefined: phantom.Flush")
+	})
+}
+
+// TestPhantomStubs: what the machine provides and what the go command builds declare the same.
+func TestPhantomStubs(t *testing.T) {
+	declared := func(path string, src []byte) (names []string) {
+		f, err := parser.ParseFile(token.NewFileSet(), path, src, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			require.True(t, ok, "only functions so far")
+			names = append(names, fn.Name.Name+" "+types.ExprString(fn.Type))
+		}
+		return names
+	}
+	ours, err := overlayFiles(phantomPackage)
+	require.NoError(t, err)
+	require.Len(t, ours, 1)
+	stub, err := os.ReadFile("../../../phantom/phantom.go")
+	require.NoError(t, err)
+	require.Equal(t, declared("stub", stub), declared("ours", ours[0].content))
 }

@@ -21,8 +21,13 @@ import (
 //
 // Positions in overlay files are shown as $PHANTOM/PKG/NAME.go.
 //
+// One package of ours, phantomvm/phantom, is found in the same way by programs of any module.
+//
 //go:embed all:overlay
 var overlayFS embed.FS
+
+// phantomPackage is the package through which a program speaks to its machine.
+const phantomPackage = "phantomvm/phantom"
 
 // overlayRule says what of a library package is left out.
 type overlayRule struct {
@@ -33,6 +38,7 @@ type overlayRule struct {
 // overlayRules lists packages that are replaced more coarsely than by declaration.
 var overlayRules = map[string]overlayRule{
 	"runtime":                 {whole: true},
+	phantomPackage:            {whole: true},
 	"internal/runtime/atomic": {drop: []string{"stubs.go", "atomic_andor_generic.go", "unaligned.go", "xchg8.go"}},
 	"internal/godebug":        {whole: true},
 	"internal/runtime/maps":   {whole: true},
