@@ -60,6 +60,7 @@ func (s *Store) commit(epoch Epoch, meta []byte, src pageSource) error {
 	s.slot = 1 - s.slot
 	s.root = r
 	s.nextEpoch = epoch + 1
+	s.publish()
 	s.stats.Commits++
 	s.checkOwners()
 	return nil

@@ -17,6 +17,22 @@
 //     root, and one flush makes all of it durable (the stabilisation).
 //  5. The completion is announced: [Checkpointer.Durable] advances.
 //
+// # Demand paging
+//
+// Open reads no page. A monitor either loads all of them with [Store.LoadAll]
+// or fetches each when it is touched first:
+//
+//	tab := store.Table()
+//	tab.SetReader(read)        // once: a raw read of the device
+//	tab.Fetch(page, dst)       // in the context of a fault; FetchZero: give zeros
+//	tab.Ref(page)              // where a neighbour lies, if that is known: for read-ahead
+//
+// Before Fetch, the fault handler looks at the page's byte in the pin table
+// ([Memory].Pins): with [PinDropped] the page reads as zeros. A page whose
+// state byte and pin byte are both 0 may be evicted: it has in memory exactly
+// what Fetch gives. The mutator calls [Checkpointer.Settle] at slice boundaries,
+// so that pages lose their pins once they are durable.
+//
 // # Invariants
 //
 // The numbers are used by the code and by docs/format.md.
@@ -42,5 +58,6 @@
 //
 // format.go (encoding), pagemap.go (radix tree), segment.go (log space),
 // commit.go (one write group), recover.go and load.go (finding and proving the root), checkpointer.go
-// (write barrier and flip), stage.go (the background half), fsck.go.
+// (write barrier and flip), stage.go (the background half), table.go (finding a
+// page, also in a page fault; overlay.go, nodecache.go), fsck.go.
 package persist

@@ -41,3 +41,13 @@ func (a *arena) store(c *persist.Checkpointer, p persist.PageID, off int, v byte
 	}
 	a.bytes[int(p)*persist.BlockSize+off] = v
 }
+
+// mapPins gives the arena a pin table of its own.
+func (a *arena) mapPins(t testing.TB) []byte {
+	t.Helper()
+	b, err := unix.Mmap(-1, 0, (len(a.state)+4095)&^4095, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, unix.Munmap(b)) })
+	setPins(&a.mem, b)
+	return b[:len(a.state)]
+}

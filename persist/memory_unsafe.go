@@ -15,12 +15,43 @@ type Memory struct {
 	// fresh table is all zero. Only the mutator's thread reads or writes it,
 	// Checkpointer methods that it calls included.
 	State uintptr
+	// Pins is the address of the pin table, one byte per page, all zero at
+	// first; 0: the Checkpointer allocates one. The mutator's thread writes it,
+	// in Touch, Discard, Flip and Settle. See PinInFlight.
+	Pins uintptr
 }
+
+// Bits of the pin table. A page may be evicted, that is forgotten in memory
+// and fetched again later, if its state byte and its pin byte are both 0.
+const (
+	// PinInFlight: the page is part of a checkpoint that is not durable yet.
+	PinInFlight byte = 1
+	// PinDropped: the page was discarded and that is not durable yet. If it is
+	// not resident it reads as zeros, whatever the page table says.
+	PinDropped byte = 2
+
+	pinListed  byte = 4  // in the list of the next checkpoint
+	pinDiscard byte = 8  // listed, and discarded since it was last touched
+	pinFresh   byte = 16 // listed, and PinDropped is of this checkpoint
+)
 
 const (
 	stateFrozen = 0
 	stateOpen   = 1
 )
+
+// pinTable is the bytes of Memory.Pins.
+type pinTable []byte
+
+func newPinTable(m *Memory) pinTable {
+	if m.Pins != 0 {
+		return unsafe.Slice((*byte)(at(m.Pins)), m.Pages)
+	}
+	return make(pinTable, m.Pages)
+}
+
+func (t pinTable) get(p PageID) byte    { return t[p] }
+func (t pinTable) set(p PageID, b byte) { t[p] = b }
 
 // at makes a pointer of an address outside the Go heap: the collector does not
 // move or free what lies there, and the caller of the package keeps it mapped.

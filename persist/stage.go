@@ -25,6 +25,7 @@ func (c *Checkpointer) finish(job checkpointJob, err error) {
 		c.mu.Lock()
 		c.err = err
 		c.mu.Unlock()
+		c.failed.Store(true)
 	}
 	c.busy.Store(false)
 	close(job.done)

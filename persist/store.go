@@ -48,6 +48,7 @@ type Store struct {
 	versions  Versions
 	space     *logSpace
 	pages     *pageMap
+	table     *PageTable
 	root      root // newest acknowledged
 	slot      int  // where it lies
 	nextEpoch Epoch
@@ -116,7 +117,7 @@ func writeFlush(dev Device, b []byte, off int64) error {
 
 func newStore(dev Device, super superblock) *Store {
 	return &Store{
-		dev: dev, super: super, pages: newPageMap(),
+		dev: dev, super: super, pages: newPageMap(), table: newPageTable(dev),
 		space: newLogSpace(super.segmentBlocks, dev.Size()),
 	}
 }
@@ -125,7 +126,18 @@ func newStore(dev Device, super superblock) *Store {
 func (s *Store) adopt(r root, slot int) {
 	s.root, s.slot, s.versions = r, slot, r.versions
 	s.nextEpoch = r.epoch + 1
+	s.publish()
 }
+
+// publish makes the current root's pages what the table says.
+func (s *Store) publish() {
+	s.table.limit.Store(logStart + s.root.segments*s.super.segmentBlocks)
+	s.table.top.Store(packRef(s.root.top))
+}
+
+// Table is where the pages of the newest durable epoch are found, also in the
+// context of a page fault.
+func (s *Store) Table() *PageTable { return s.table }
 
 // Epoch is the newest durable epoch.
 func (s *Store) Epoch() Epoch { return s.root.epoch }
@@ -222,13 +234,15 @@ func (s *Store) readBlock(r ref, b []byte, page PageID, reason string) error {
 	return nil
 }
 
+var errShortRead = errors.New("short read")
+
 func readFull(dev Device, b []byte, off int64) error {
 	n, err := dev.ReadAt(b, off)
 	if n == len(b) {
 		return nil
 	}
 	if err == nil {
-		err = errors.New("short read")
+		err = errShortRead
 	}
 	return ioError("read", off, err)
 }
