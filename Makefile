@@ -53,7 +53,7 @@ lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt $(TOOLS)/govulncheck ## formatting
 	@$(TOOLS)/govulncheck ./... || { rc=$$?; if [ $$rc = 3 ]; then exit 3; fi; echo "govulncheck: skipped, its database can't be reached"; }
 
 fuzz: ## every fuzz target for half a minute
-	for t in bytecode:FuzzDecode bytecode:FuzzSections bytecode:FuzzVerify bytecode:FuzzAssemble persist:FuzzImage objectvm:FuzzRun objectvm/machine/wire:FuzzDecode metrics:FuzzUnmarshal; do \
+	for t in bytecode:FuzzDecode bytecode:FuzzSections bytecode:FuzzVerify bytecode:FuzzAssemble persist:FuzzImage persist/nbddev:FuzzServer objectvm:FuzzRun objectvm/machine/wire:FuzzDecode metrics:FuzzUnmarshal; do \
 		$(GO) test ./$${t%%:*} -run XXX -fuzz "^$${t##*:}$$" -fuzztime 30s -fuzzminimizetime 5x; done
 
 generate: ## generated code and tables

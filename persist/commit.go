@@ -90,29 +90,8 @@ func (s *Store) writeGroup(epoch Epoch, meta []byte, src pageSource) (root, erro
 		return root{}, err
 	}
 	r.tail, r.segments = s.space.tail(), uint32(len(s.space.segs))
-	if err := s.w.drain(); err != nil {
-		return root{}, err
-	}
-	return r, s.putRoot(&r)
-}
-
-// putRoot writes the root and flushes (steps 6 and 7).
-func (s *Store) putRoot(r *root) error {
-	s.w.written += BlockSize
-	off := blockOffset(rootSlots[1-s.slot])
-	if d, ok := s.dev.(DurableWriter); ok {
-		if err := d.WriteDurable([][]byte{r.encode()}, off); err != nil {
-			return ioError("write root and flush", off, err)
-		}
-		return nil
-	}
-	if _, err := s.dev.WriteAt(r.encode(), off); err != nil {
-		return ioError("write root", off, err)
-	}
-	if err := s.dev.Flush(); err != nil {
-		return ioError("flush after root", off, err)
-	}
-	return nil
+	// Steps 6 and 7.
+	return r, s.w.finish(r.encode(), blockOffset(rootSlots[1-s.slot]))
 }
 
 func (s *Store) putPages(src pageSource) error {

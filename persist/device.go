@@ -37,10 +37,11 @@ type GatherWriter interface {
 	WriteGather(bufs [][]byte, off int64) error
 }
 
-// DurableWriter is implemented by devices that write and then flush with one
-// wait. The flush covers every write that has returned before, too.
-type DurableWriter interface {
-	WriteDurable(bufs [][]byte, off int64) error
+// GroupWriter is implemented by devices that take a write group and its flush in
+// one operation: the buffers of runs[i] go to consecutive places from offs[i] on,
+// in any order, and then these and all earlier writes are made durable.
+type GroupWriter interface {
+	WriteGroup(runs [][][]byte, offs []int64) error
 }
 
 // Preparer is implemented by devices for which a first write to a place is

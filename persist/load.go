@@ -88,10 +88,10 @@ func (s *Store) verifyEntries(list []recordEntry, bad func(error)) error {
 			return &CorruptError{e.tag.page(), blockOffset(e.ref.block), "commit record names a block outside the log"}
 		}
 	}
-	buf := make([]byte, min(len(list), maxWrite)*BlockSize)
+	buf := make([]byte, min(len(list), maxRead)*BlockSize)
 	for len(list) > 0 {
 		n := 1
-		for n < len(list) && n < maxWrite && list[n].ref.block == list[0].ref.block+uint32(n) {
+		for n < len(list) && n < maxRead && list[n].ref.block == list[0].ref.block+uint32(n) {
 			n++
 		}
 		if err := readFull(s.dev, buf[:n*BlockSize], blockOffset(list[0].ref.block)); err != nil {

@@ -198,10 +198,10 @@ func (s *Store) LoadAll(dst func(PageID) []byte) error {
 		return true
 	})
 	sort.Slice(all, func(i, j int) bool { return all[i].block < all[j].block })
-	buf := make([]byte, min(len(all), maxWrite)*BlockSize)
+	buf := make([]byte, min(len(all), maxRead)*BlockSize)
 	for len(all) > 0 {
 		n := 1
-		for n < len(all) && n < maxWrite && all[n].block == all[0].block+uint32(n) {
+		for n < len(all) && n < maxRead && all[n].block == all[0].block+uint32(n) {
 			n++
 		}
 		off := blockOffset(all[0].block)

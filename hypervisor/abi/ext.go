@@ -21,9 +21,9 @@ package abi
 // The guest owns QueueSlots slots. For a request it fills slot s (QueueEntry
 // at SharedEntries), its segment list (page s at SharedSegments), clears the
 // completion word s, appends s to the order ring and increments
-// SharedQueueTail. The tender executes requests one after the other, in the
-// order of the ring, and stores a completion word other than 0: CompletionDone
-// | errno<<8. A request is not finished before that word is set, and its
+// SharedQueueTail. The tender executes requests in the order of the ring,
+// but for writes that a flush follows, among which it may choose, and stores a completion
+// word other than 0: CompletionDone | errno<<8. Requests published together are seen together. A request is not finished before that word is set, and its
 // buffers must stay in place until then.
 //
 // # Channel

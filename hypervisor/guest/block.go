@@ -111,28 +111,44 @@ func (b *Block) Flush() error {
 	if q == nil {
 		return nil
 	}
-	if err := q.submit(abi.QueueFlush, b.handle, 0, nil, nil).wait(); err != nil {
+	r := q.enter(abi.QueueFlush, b.handle, 0, nil, nil)
+	q.publish()
+	if err := r.wait(); err != nil {
 		return b.fail("flush", 0, err)
 	}
 	return nil
 }
 
-// WriteDurable is WriteGather and then Flush, in one wait.
-func (b *Block) WriteDurable(bufs [][]byte, off int64) error {
+// WriteGroup writes the buffers of runs[i] one after the other from offs[i] on, in
+// any order, and then flushes: all of it reaches the tender at once, with one wait.
+func (b *Block) WriteGroup(runs [][][]byte, offs []int64) error {
+	for i, bufs := range runs {
+		if err := b.checkRange(bufs, offs[i]); err != nil {
+			return err
+		}
+	}
 	q := machine().queue
 	if q == nil {
-		return b.WriteGather(bufs, off)
+		for i, bufs := range runs {
+			if err := b.WriteGather(bufs, offs[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	if err := b.checkRange(bufs, off); err != nil {
-		return err
+	var flying []*request
+	var err error
+	for i, bufs := range runs {
+		if flying, err = b.enter(flying, q, abi.QueueWrite, bufs, offs[i]); err != nil {
+			break
+		}
 	}
-	flying, err := b.submit(q, abi.QueueWrite, bufs, off)
 	if err == nil {
-		// The tender keeps the order.
-		flying = append(flying, q.submit(abi.QueueFlush, b.handle, 0, nil, nil))
+		flying = append(flying, q.enter(abi.QueueFlush, b.handle, 0, nil, nil))
 	}
+	q.publish()
 	if err := waitAll(flying, err); err != nil {
-		return b.fail("durable write", off, err)
+		return b.fail("write group and flush", 0, err)
 	}
 	return nil
 }
@@ -150,7 +166,9 @@ func (b *Block) checkRange(bufs [][]byte, off int64) error {
 
 // gather transfers through the queue.
 func (b *Block) gather(q *queue, op abi.QueueOp, bufs [][]byte, off int64) error {
-	return waitAll(b.submit(q, op, bufs, off))
+	flying, err := b.enter(nil, q, op, bufs, off)
+	q.publish()
+	return waitAll(flying, err)
 }
 
 // waitAll waits for every request, also after an error: the tender still uses
@@ -164,13 +182,13 @@ func waitAll(flying []*request, err error) error {
 	return err
 }
 
-// submit starts a transfer as requests of at most abi.QueueSegments pieces,
-// each as soon as it is full.
-func (b *Block) submit(q *queue, op abi.QueueOp, bufs [][]byte, off int64) (flying []*request, err error) {
+// enter puts a transfer into the queue, as requests of at most abi.QueueSegments
+// pieces. The caller publishes them.
+func (b *Block) enter(flying []*request, q *queue, op abi.QueueOp, bufs [][]byte, off int64) ([]*request, error) {
 	var list []abi.Segment
 	flush := func() {
 		if len(list) > 0 {
-			flying = append(flying, q.submit(op, b.handle, off, list, bufs))
+			flying = append(flying, q.enter(op, b.handle, off, list, bufs))
 		}
 		for _, s := range list {
 			off += int64(s.Len)

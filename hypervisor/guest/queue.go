@@ -11,9 +11,11 @@ import (
 
 // queue submits block requests to the tender.
 //
-//  1. submit takes a free slot, waiting for one if need be, fills it in and
-//     publishes it in the order ring.
-//  2. complete, on an event, looks at the slots in flight, frees those that are done
+//  1. enter takes a free slot, waiting for one if need be, fills it in and puts it
+//     into the order ring.
+//  2. publish shows the tender all that was entered, and wakes it if it sleeps: a
+//     write group is one kick, and the tender sees its flush together with its writes.
+//  3. complete, on an event, looks at the slots in flight, frees those that are done
 //     and tells their requests.
 type queue struct {
 	area area
@@ -40,11 +42,17 @@ func newQueue(h *hub) *queue {
 	return q
 }
 
-// submit starts op on a device. list has at most abi.QueueSegments pieces, which
-// belong to bufs.
-func (q *queue) submit(op abi.QueueOp, handle uint32, off int64, list []abi.Segment, bufs [][]byte) *request {
+// enter prepares op on a device; publish starts it. list has at most abi.QueueSegments
+// pieces, which belong to bufs.
+func (q *queue) enter(op abi.QueueOp, handle uint32, off int64, list []abi.Segment, bufs [][]byte) *request {
 	r := &request{bufs: bufs, done: make(chan struct{})}
-	slot := <-q.free
+	var slot int
+	select {
+	case slot = <-q.free:
+	default:
+		q.publish() // what was entered before has to end for a slot to become free
+		slot = <-q.free
+	}
 	q.lock.Lock()
 	defer q.lock.Unlock()
 	abi.QueueEntry{Op: op, Handle: handle, Offset: uint64(off), Segments: uint32(len(list))}.
@@ -57,11 +65,16 @@ func (q *queue) submit(op abi.QueueOp, handle uint32, off int64, list []abi.Segm
 	q.flying[slot] = r
 	q.area.word(abi.SharedOrder + int(q.tail%abi.QueueSlots)*4).Store(uint32(slot))
 	q.tail++
+	return r
+}
+
+func (q *queue) publish() {
+	q.lock.Lock()
+	defer q.lock.Unlock()
 	q.area.word(abi.SharedQueueTail).Store(q.tail)
 	if q.area.word(abi.SharedQueueSleeps).Load() != 0 {
 		kern.Kick(abi.HypercallKickBlock)
 	}
-	return r
 }
 
 func (q *queue) complete() {

@@ -60,6 +60,13 @@ type GatherDev interface {
 	WriteGather(bufs [][]byte, off int64) error
 }
 
+// GroupDev is a BlockDev that takes a write group and its flush at once: the
+// buffers of runs[i] go to consecutive places from offs[i] on, in any order, and
+// then these and all earlier writes are made durable.
+type GroupDev interface {
+	WriteGroup(runs [][][]byte, offs []int64) error
+}
+
 // BlockAttach attaches Dev to the manifest's device Name.
 type BlockAttach struct {
 	Name string

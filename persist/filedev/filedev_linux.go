@@ -1,10 +1,17 @@
 // Package filedev is a persist.Device on an ordinary file of the host.
+//
+// When a flush fails, the kernel has dropped the pages that it could not write or
+// keeps them in its cache as if they were written; the next flush would succeed. So
+// after a failed flush every later one fails too, and the file's cached pages are
+// given up, so that whoever opens it next reads what is on the disk.
 package filedev
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -15,11 +22,22 @@ import (
 type Device struct {
 	f    *os.File
 	size int64
+
+	// The system calls; tests count them and let them fail.
+	pwritev func(fd int, bufs [][]byte, off int64) (int, error)
+	sync    func(fd int) error
+
+	mu     sync.Mutex
+	failed error // of a flush
 }
+
+// maxVectors is how many buffers one pwritev takes (IOV_MAX).
+const maxVectors = 1024
 
 var (
 	_ persist.Device       = (*Device)(nil)
 	_ persist.GatherWriter = (*Device)(nil)
+	_ persist.GroupWriter  = (*Device)(nil)
 	_ persist.Preparer     = (*Device)(nil)
 )
 
@@ -39,11 +57,23 @@ func Create(path string, size int64) (*Device, error) {
 	if err := errors.Join(f.Sync(), syncDir(path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("filedev: %w", full(err)), f.Close(), os.Remove(path))
 	}
-	return &Device{f, size}, nil
+	return newDevice(f, size), nil
 }
 
-// Open opens an existing image. Its size is rounded down to whole blocks.
-func Open(path string) (*Device, error) { return open(path, os.O_RDWR) }
+func newDevice(f *os.File, size int64) *Device {
+	return &Device{f: f, size: size, pwritev: unix.Pwritev, sync: unix.Fdatasync}
+}
+
+// Open opens an existing image. Its size is rounded down to whole blocks. If
+// something written before could not be brought to the disk, it is given up here:
+// what is read is on the disk.
+func Open(path string) (*Device, error) {
+	d, err := open(path, os.O_RDWR)
+	if err == nil {
+		d.settle()
+	}
+	return d, err
+}
 
 // OpenReadOnly is for looking at an image; writes fail.
 func OpenReadOnly(path string) (*Device, error) { return open(path, os.O_RDONLY) }
@@ -57,7 +87,7 @@ func open(path string, flag int) (*Device, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("filedev: %w", err), f.Close())
 	}
-	return &Device{f, fi.Size() &^ (persist.BlockSize - 1)}, nil
+	return newDevice(f, fi.Size()&^(persist.BlockSize-1)), nil
 }
 
 // syncDir makes the new name durable.
@@ -106,7 +136,7 @@ func (d *Device) inside(n, off int64) error {
 	return nil
 }
 
-// WriteGather implements persist.GatherWriter with pwritev.
+// WriteGather implements persist.GatherWriter with one pwritev for 1024 buffers.
 func (d *Device) WriteGather(bufs [][]byte, off int64) error {
 	var total int64
 	for _, b := range bufs {
@@ -115,34 +145,85 @@ func (d *Device) WriteGather(bufs [][]byte, off int64) error {
 	if err := d.inside(total, off); err != nil {
 		return err
 	}
-	n, err := unix.Pwritev(int(d.f.Fd()), bufs, off)
-	for err == unix.EINTR {
-		n, err = unix.Pwritev(int(d.f.Fd()), bufs, off)
-	}
-	if err != nil {
-		return full(fmt.Errorf("filedev: pwritev: %w", err))
-	}
-	// A short write is finished buffer by buffer.
-	for _, b := range bufs {
-		if n < len(b) {
-			if _, err := d.f.WriteAt(b[n:], off+int64(n)); err != nil {
-				return full(err)
-			}
+	for len(bufs) > 0 {
+		if len(bufs[0]) == 0 {
+			bufs = bufs[1:]
+			continue
 		}
-		n = max(0, n-len(b))
-		off += int64(len(b))
+		some := bufs[:min(len(bufs), maxVectors)]
+		n, err := d.pwritev(int(d.f.Fd()), some, off)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err == nil && n == 0 {
+			err = io.ErrShortWrite
+		}
+		if err != nil {
+			return full(fmt.Errorf("filedev: pwritev: %w", err))
+		}
+		off += int64(n)
+		bufs = advance(bufs, n)
 	}
 	return nil
+}
+
+// advance drops the first n bytes of bufs, which it leaves as they are.
+func advance(bufs [][]byte, n int) [][]byte {
+	for len(bufs) > 0 && n >= len(bufs[0]) {
+		n -= len(bufs[0])
+		bufs = bufs[1:]
+	}
+	if n > 0 {
+		bufs = append([][]byte{bufs[0][n:]}, bufs[1:]...)
+	}
+	return bufs
+}
+
+// WriteGroup implements persist.GroupWriter: one pwritev for each run (of up to
+// 1024 buffers) and one fdatasync.
+func (d *Device) WriteGroup(runs [][][]byte, offs []int64) error {
+	for i, bufs := range runs {
+		if err := d.WriteGather(bufs, offs[i]); err != nil {
+			return err
+		}
+	}
+	return d.Flush()
 }
 
 // Flush implements persist.Device with fdatasync: returns when all writes are
 // on the disk, file extents included.
 func (d *Device) Flush() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failed != nil {
+		return d.failed
+	}
+	if err := d.fdatasync(); err != nil {
+		d.failed = fmt.Errorf("filedev: flush of %s: %w", d.f.Name(), full(err))
+		d.forget()
+	}
+	return d.failed
+}
+
+func (d *Device) fdatasync() error {
 	for {
-		err := unix.Fdatasync(int(d.f.Fd()))
-		if err != unix.EINTR {
-			return full(err)
+		if err := d.sync(int(d.f.Fd())); !errors.Is(err, unix.EINTR) {
+			return err
 		}
+	}
+}
+
+// forget drops the file's clean pages from the kernel's cache, among them those
+// that count as clean because writing them has failed.
+func (d *Device) forget() {
+	_ = unix.Fadvise(int(d.f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice; nothing more can be done
+}
+
+// settle makes the cache equal to the disk. The first flush after the opening reports
+// a write that failed in the background, after its process was gone.
+func (d *Device) settle() {
+	if d.fdatasync() != nil {
+		d.forget()
 	}
 }
 

@@ -158,7 +158,7 @@ func (d *Disk) Image() []byte {
 }
 
 // Gathering is a Disk that implements persist.GatherWriter and
-// persist.DurableWriter too. Each buffer is recorded as a write of its own.
+// persist.GroupWriter too. Each buffer is recorded as a write of its own.
 type Gathering struct{ *Disk }
 
 // WriteGather implements persist.GatherWriter.
@@ -172,10 +172,12 @@ func (g Gathering) WriteGather(bufs [][]byte, off int64) error {
 	return nil
 }
 
-// WriteDurable implements persist.DurableWriter.
-func (g Gathering) WriteDurable(bufs [][]byte, off int64) error {
-	if err := g.WriteGather(bufs, off); err != nil {
-		return err
+// WriteGroup implements persist.GroupWriter.
+func (g Gathering) WriteGroup(runs [][][]byte, offs []int64) error {
+	for i, bufs := range runs {
+		if err := g.WriteGather(bufs, offs[i]); err != nil {
+			return err
+		}
 	}
 	return g.Flush()
 }

@@ -297,7 +297,7 @@ func async() {
 	fmt.Println("write+flush when idle:", time.Since(start)/n)
 	start = time.Now()
 	for i := range n {
-		check(d.WriteDurable([][]byte{bufs[i]}, int64(i)*4096))
+		check(d.WriteGroup([][][]byte{{bufs[i]}}, []int64{int64(i) * 4096}))
 	}
 	fmt.Println("durable write when idle:", time.Since(start)/n)
 	start = time.Now()
