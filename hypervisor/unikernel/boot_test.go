@@ -309,3 +309,9 @@ func TestStop(t *testing.T) {
 		require.Less(t, time.Since(start), 5*time.Second)
 	}
 }
+
+// TestPaging runs objectvm/paging in a guest: faults in all circumstances, eviction, damage.
+func TestPaging(t *testing.T) {
+	r := ok(t, options{dev: newRAM(64 << 20), mem: 96 << 20}, "paging")
+	t.Log(r.out)
+}

@@ -114,7 +114,7 @@ func (p *Pager) fresh(page uint64, write bool) Result {
 	if n = p.makeRoom(n); n == 0 {
 		return NoRoom
 	}
-	return p.place(page, p.zeros, n)
+	return p.place(page, 0, n)
 }
 
 // neighbours counts the pages from page on, at most want, that lie one after the other on the device, are absent and may be

@@ -16,13 +16,111 @@
 #define UC_ERR 192
 #define PAGE_WRITE 2
 
-// sigbus(DI = signal, SI = siginfo, DX = ucontext) is the handler of SIGBUS,
-// in the C convention, on the thread's signal stack.
+// Both handlers of SIGBUS are entered in the C convention, DI = signal, SI =
+// siginfo, DX = ucontext, on the thread's signal stack.
+
+// sigbus is for a kernel that restores all registers when the handler returns.
 TEXT ·sigbus(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ	SI_ADDR(SI), AX
 	SUBQ	·handlerLo(SB), AX
 	CMPQ	AX, ·handlerSize(SB)
 	JHS	chain
+	CALL	phantompaging·serve(SB)
+	TESTB	R8, R8
+	JEQ	chain
+	RET
+chain:
+	MOVQ	·nextHandler(SB), AX
+	JMP	AX
+
+// Offsets of registers in ucontext, and what of the extended state is kept:
+// x87, SSE, AVX, AVX-512.
+#define UC(n) (40+8*(n))
+#define STATE 0xe7
+#define STATE_SIZE 3072
+
+// sigbusKeep is for one that may not: it keeps the vector registers itself and
+// returns to the interrupted code by IRETQ, which works between equal privileges.
+TEXT ·sigbusKeep(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVQ	SI_ADDR(SI), AX
+	SUBQ	·handlerLo(SB), AX
+	CMPQ	AX, ·handlerSize(SB)
+	JHS	chain
+	MOVQ	SP, R12
+	LEAQ	-STATE_SIZE(SP), SP
+	ANDQ	$~63, SP
+	MOVQ	SP, R13
+	CMPB	·useXSAVE(SB), $0
+	JEQ	legacySave
+	MOVQ	DI, R9
+	MOVQ	DX, R10
+	LEAQ	512(R13), DI	// the header, which says what the area holds
+	XORL	AX, AX
+	MOVL	$8, CX
+	CLD
+	REP; STOSQ
+	MOVQ	R13, DI
+	MOVL	$STATE, AX
+	XORL	DX, DX
+	BYTE	$0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x27	// XSAVE64 (DI)
+	MOVQ	R9, DI
+	MOVQ	R10, DX
+	JMP	saved
+legacySave:
+	MOVQ	DI, R9
+	MOVQ	R13, DI
+	BYTE	$0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x07	// FXSAVE64 (DI)
+	MOVQ	R9, DI
+saved:
+	CALL	phantompaging·serve(SB)
+	TESTB	R8, R8
+	JEQ	failed
+	MOVQ	DX, BX
+	MOVQ	R13, DI
+	CMPB	·useXSAVE(SB), $0
+	JEQ	legacyRestore
+	MOVL	$STATE, AX
+	XORL	DX, DX
+	BYTE	$0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x2f	// XRSTOR64 (DI)
+	JMP	restored
+legacyRestore:
+	BYTE	$0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x0f	// FXRSTOR64 (DI)
+restored:
+	// What IRETQ takes: RIP, CS, flags, RSP, SS.
+	LEAQ	-64(R13), SP
+	MOVQ	UC(16)(BX), AX
+	MOVQ	AX, 0(SP)
+	MOVQ	$0x33, 8(SP)
+	MOVQ	UC(17)(BX), AX
+	MOVQ	AX, 16(SP)
+	MOVQ	UC(15)(BX), AX
+	MOVQ	AX, 24(SP)
+	MOVQ	$0x2b, 32(SP)
+	MOVQ	UC(0)(BX), R8
+	MOVQ	UC(1)(BX), R9
+	MOVQ	UC(2)(BX), R10
+	MOVQ	UC(3)(BX), R11
+	MOVQ	UC(4)(BX), R12
+	MOVQ	UC(5)(BX), R13
+	MOVQ	UC(6)(BX), R14
+	MOVQ	UC(7)(BX), R15
+	MOVQ	UC(8)(BX), DI
+	MOVQ	UC(9)(BX), SI
+	MOVQ	UC(10)(BX), BP
+	MOVQ	UC(12)(BX), DX
+	MOVQ	UC(13)(BX), AX
+	MOVQ	UC(14)(BX), CX
+	MOVQ	UC(11)(BX), BX
+	IRETQ
+failed:
+	MOVQ	R12, SP
+chain:
+	MOVQ	·nextHandler(SB), AX
+	JMP	AX
+
+// serve calls ·onFault for a signal. R8 := its result; AX, CX, R9-R11 and the
+// vector registers are lost, all others are kept.
+TEXT phantompaging·serve(SB),NOSPLIT|NOFRAME,$0
 	LEAQ	-80(SP), SP
 	MOVQ	DI, 0(SP)
 	MOVQ	SI, 8(SP)
@@ -77,17 +175,29 @@ TEXT ·sigbus(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ	56(SP), R14
 	MOVQ	64(SP), R15
 	LEAQ	80(SP), SP
-	TESTB	R8, R8
-	JEQ	chain
 	RET
-chain:
-	MOVQ	·nextHandler(SB), AX
-	JMP	AX
 
 // func sigbusAddress() uintptr
 TEXT ·sigbusAddress(SB),NOSPLIT,$0-8
 	MOVQ	$·sigbus(SB), AX
 	MOVQ	AX, ret+0(FP)
+	RET
+
+// func sigbusKeepAddress() uintptr
+TEXT ·sigbusKeepAddress(SB),NOSPLIT,$0-8
+	MOVQ	$·sigbusKeep(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func haveXSAVE() bool
+// OSXSAVE: the system has switched XSAVE on.
+TEXT ·haveXSAVE(SB),NOSPLIT,$0-1
+	MOVL	$1, AX
+	XORL	CX, CX
+	CPUID
+	SHRL	$27, CX
+	ANDL	$1, CX
+	MOVB	CX, ret+0(FP)
 	RET
 
 // func quietly(stack uintptr)

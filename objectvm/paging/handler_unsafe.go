@@ -10,6 +10,8 @@ import (
 // the addresses below is outside Go's heap, or static.
 
 func sigbusAddress() uintptr
+func sigbusKeepAddress() uintptr
+func haveXSAVE() bool
 func quietly(stack uintptr)
 func rawSyscall(n, a, b, c, d, e, f uintptr) uintptr
 func pause()
@@ -21,7 +23,7 @@ var (
 )
 
 // What only the assembly uses.
-var _ = [...]any{onFault, onQuiet, &nextHandler, &handlerLo, &handlerSize}
+var _ = [...]any{onFault, onQuiet, &nextHandler, &handlerLo, &handlerSize, &useXSAVE}
 
 // active is the pager of this process's arena. It changes only while nobody touches the arena.
 var active *Pager
@@ -38,6 +40,18 @@ type sigaction struct {
 	handler, flags, restorer uintptr
 	mask                     uint64
 }
+
+// entryPoint is the handler to be installed.
+func entryPoint(keep bool) uintptr {
+	if keep {
+		useXSAVE = haveXSAVE()
+		return sigbusKeepAddress()
+	}
+	return sigbusAddress()
+}
+
+// useXSAVE says how sigbusKeep keeps vector registers.
+var useXSAVE bool
 
 // install puts the handler in front of the present one, with the same flags and restorer, and with all signals blocked.
 func install(p *Pager, entry uintptr) error {

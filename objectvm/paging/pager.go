@@ -10,8 +10,11 @@ import (
 const (
 	pageShift = 12
 	pageSize  = 1 << pageShift
-	window    = 64 // pages that one fault brings in at most
 	batch     = 64 // pages that are dropped together
+
+	// Window is how many pages one fault brings in at most.
+	Window = 64
+	window = Window
 )
 
 // Errors that a fault may end with. They reach the faulting goroutine as a panic; see Pager.Err.
@@ -51,8 +54,8 @@ type Platform struct {
 	Name string
 	// Read reads from the arena's device.
 	Read func(off int64, dst, n uintptr) bool
-	// Install makes n pages at va present, with what lies at src, and gives the number done; pages that are
-	// present already count as done and stay as they are.
+	// Install makes the pages of [va, va+n) present, with what lies at src (0: zeros), and gives how many bytes are
+	// present now. Pages that were present stay as they are.
 	Install func(va, src, n uintptr) uintptr
 	// Drop forgets n pages: the next access faults.
 	Drop func(pages *[batch]uintptr, n uintptr)
@@ -60,6 +63,10 @@ type Platform struct {
 	Accessed func(va uintptr) bool
 	// Spare is how many bytes the system has left for pages beyond what is resident. nil: plenty.
 	Spare func() uintptr
+	// Buffer is window pages for Read; 0: any memory will do.
+	Buffer uintptr
+	// KeepVectors says that the system does not restore all registers after a signal.
+	KeepVectors bool
 	// Close ends paging; accesses to absent pages give zeros from then on. May be nil.
 	Close func()
 }
@@ -112,7 +119,6 @@ type Pager struct {
 	streams     [8]stream
 	nextStream  int
 	buffer      uintptr // window pages
-	zeros       uintptr // window pages, never written
 	stack       uintptr // end of the stack of quietly
 	memory      reserved
 	victims     [batch]uintptr
@@ -132,20 +138,22 @@ func New(cfg Config) (*Pager, error) {
 	p.smallTarget, p.ghostTarget = p.limit/10, p.limit
 	p.wanted = min(p.limit/8, 4096)
 	slots := uint64(1) << bits.Len64(p.hard+window)
-	total := cfg.Pages + 4*slots*4 + (2*window+stackPages+1)*pageSize
+	total := cfg.Pages + 4*slots*4 + (window+stackPages+1)*pageSize
 	if err := p.memory.reserve(uintptr(total)); err != nil {
 		return nil, err
 	}
 	p.buffer = p.memory.take(window * pageSize)
-	p.zeros = p.memory.take(window * pageSize)
 	p.stack = p.memory.take(stackPages*pageSize) + stackPages*pageSize
 	for _, r := range []*ring{&p.small, &p.main, &p.held, &p.ghosts} {
 		r.base, r.mask = p.memory.take(uintptr(slots*4)), slots-1
 	}
 	p.flagBase = p.memory.take(uintptr(cfg.Pages))
 	prefault(p.buffer, p.stack)
+	if cfg.Platform.Buffer != 0 {
+		p.buffer = cfg.Platform.Buffer
+	}
 	warmChecksum()
-	if err := install(p, entryPoint()); err != nil {
+	if err := install(p, entryPoint(cfg.Platform.KeepVectors)); err != nil {
 		p.memory.free()
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -46,6 +46,12 @@ func NewProcess(ranges []Range, fd uintptr) (Platform, error) {
 			return Platform{}, fmt.Errorf("%w: userfaultfd: register %#x: %w", ErrUnavailable, r.Lo, e)
 		}
 	}
+	if zeros.base == 0 {
+		if err := zeros.reserve(window * pageSize); err != nil {
+			_ = syscall.Close(int(f))
+			return Platform{}, err
+		}
+	}
 	uffd, device = f, fd
 	return Platform{
 		Name: "userfaultfd", Read: processRead, Install: processInstall, Drop: processDrop,
@@ -78,6 +84,9 @@ func openUserfault() (uintptr, error) {
 	}
 	return fd, nil
 }
+
+// zeros is window pages that are never written.
+var zeros reserved
 
 // device is the descriptor that pages are read from.
 var device uintptr
@@ -112,6 +121,9 @@ var copyArgs struct {
 }
 
 func processInstall(va, src, n uintptr) (done uintptr) {
+	if src == 0 {
+		src, n = zeros.base, min(n, window*pageSize)
+	}
 	for done < n {
 		copyArgs.dst, copyArgs.src, copyArgs.len = uint64(va+done), uint64(src+done), uint64(n-done)
 		copyArgs.mode, copyArgs.copied = copyDontWake, 0
@@ -142,6 +154,3 @@ func processDrop(pages *[batch]uintptr, n uintptr) {
 }
 
 func yieldThread() { rawSyscall(sysSchedYield, 0, 0, 0, 0, 0, 0) }
-
-// entryPoint is the handler for an ordinary process.
-func entryPoint() uintptr { return sigbusAddress() }

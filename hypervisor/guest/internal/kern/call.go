@@ -15,6 +15,11 @@ const (
 	callTranslate
 	callResync
 	callHypercall
+	callPage
+	callInstall
+	callDrop
+	callAccessed
+	callReserve
 )
 
 func ownCall(t *thread, n uintptr) uintptr {
@@ -29,6 +34,16 @@ func ownCall(t *thread, n uintptr) uintptr {
 	case callHypercall:
 		hypercall(abi.Hypercall(t.di), 0)
 		return 0
+	case callPage:
+		return page(t.di, t.si)
+	case callInstall:
+		return install(t.di, t.si, t.dx)
+	case callDrop:
+		return drop(t.di, t.si)
+	case callAccessed:
+		return accessed(t.di)
+	case callReserve:
+		return allocRun(t.di)
 	}
 	return errno(eNOSYS)
 }

@@ -46,6 +46,9 @@ func trap() {
 		if pageFault(cr2, code) {
 			return
 		}
+		if pagedFault(cr2, code) && deliver(sigBUS, busAdrErr, cr2, code, 14) {
+			return
+		}
 		reason := uintptr(segvMapErr)
 		if lookup(cr2) != nil {
 			reason = segvAccErr
@@ -109,6 +112,9 @@ func pageFault(va, code uintptr) bool {
 		}
 		// Otherwise another fault has mapped it already.
 		return true
+	}
+	if r.kind == kindPaged {
+		return false
 	}
 	if r.kind == kindSparse {
 		if code&faultWrite == 0 {

@@ -28,6 +28,16 @@ func freeMemory() uintptr {
 
 // alloc4k gives a zeroed page, or 0.
 func alloc4k() uintptr {
+	fresh := free4k == 0 && free2m == 0
+	p := take4k()
+	if p != 0 && !fresh {
+		clearWords(p, smallPage)
+	}
+	return p
+}
+
+// take4k gives a page with anything in it, or 0.
+func take4k() uintptr {
 	if free4k == 0 && free2m != 0 {
 		p := free2m
 		free2m = load(p)
@@ -39,7 +49,6 @@ func alloc4k() uintptr {
 	if p := free4k; p != 0 {
 		free4k = load(p)
 		nfree4k--
-		clearWords(p, smallPage)
 		return p
 	}
 	if physNext+smallPage > physEnd {

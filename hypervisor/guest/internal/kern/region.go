@@ -8,11 +8,13 @@ import "unsafe"
 // Two kinds differ in how much one fault maps. The Go heap gets a large page
 // or 16 pages; memory that was asked for with MAP_NORESERVE, of which large
 // spans stay untouched, gets 4 for a write, and for a read the shared page of zeros.
+// A third kind, paged, leaves it to the program (paged.go).
 type region struct{ lo, hi, prot, kind uintptr }
 
 const (
 	kindHeap uintptr = iota
 	kindSparse
+	kindPaged
 )
 
 const (

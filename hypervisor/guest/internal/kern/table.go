@@ -5,14 +5,15 @@ package kern
 // region. An entry with entryHidden keeps its frame while PROT_NONE denies the
 // access.
 const (
-	entryPresent uintptr = 1 << 0
-	entryWrite   uintptr = 1 << 1
-	entryUser    uintptr = 1 << 2
-	entryLarge   uintptr = 1 << 7
-	entryHidden  uintptr = 1 << 9 // ignored by the processor
-	entryNX      uintptr = 1 << 63
-	entryFrame   uintptr = 0x000ffffffffff000
-	entryTable           = entryPresent | entryWrite | entryUser
+	entryPresent  uintptr = 1 << 0
+	entryWrite    uintptr = 1 << 1
+	entryUser     uintptr = 1 << 2
+	entryAccessed uintptr = 1 << 5
+	entryLarge    uintptr = 1 << 7
+	entryHidden   uintptr = 1 << 9 // ignored by the processor
+	entryNX       uintptr = 1 << 63
+	entryFrame    uintptr = 0x000ffffffffff000
+	entryTable            = entryPresent | entryWrite | entryUser
 )
 
 // noExecute is entryNX where the processor has it.

@@ -31,7 +31,7 @@ func main() {
 		"hang": func() {
 			for {
 			}
-		}, "exhaust": exhaust, "floats": floats, "disk-error": diskError, "large": large,
+		}, "exhaust": exhaust, "floats": floats, "disk-error": diskError, "large": large, "paging": demandPaging,
 	}[os.Args[1]]
 	if !ok {
 		panic("no scenario " + os.Args[1])
