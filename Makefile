@@ -11,7 +11,7 @@ GOLANGCI   := v2.15.0
 GOFUMPT    := v0.12.0
 GOVULN     := v1.9.0
 
-.PHONY: help build demo test test-short test-kvm-real soak bench lint generate fuzz clean
+.PHONY: help build demo test test-short test-kvm-real soak bench bench-docs lint generate fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -46,9 +46,15 @@ soak: build ## long tests: thousands of kills
 bench: build ## measurements, with ratios to peers; GROUPS=engine,peers for some (go run ./bench -help), BENCH=-json
 	PHANTOM_VM=$(CURDIR)/bin/phantom-vm $(GO) run ./bench -run "$(GROUPS)" $(BENCH)
 
+bench-docs: build ## the same, into docs/performance.md and docs/plots
+	mkdir -p docs/plots
+	PHANTOM_VM=$(CURDIR)/bin/phantom-vm $(GO) run ./bench -run "$(GROUPS)" -save docs/plots/data.json $(BENCH)
+	cd bench/stores && $(GO) run ./report -doc ../../docs/performance.md -plots ../../docs/plots
+
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt $(TOOLS)/govulncheck ## formatting, staticcheck, vulnerabilities (that generated files are current, the tests check)
 	@test -z "$$($(TOOLS)/gofumpt -l $$(git ls-files '*.go' ':!*testdata/*'))" || { echo "not formatted:"; $(TOOLS)/gofumpt -l $$(git ls-files '*.go' ':!*testdata/*'); exit 1; }
 	$(TOOLS)/golangci-lint run ./...
+	cd bench/stores && $(TOOLS)/golangci-lint run ./...
 	$(GO) vet ./...
 	@$(TOOLS)/govulncheck ./... || { rc=$$?; if [ $$rc = 3 ]; then exit 3; fi; echo "govulncheck: skipped, its database can't be reached"; }
 

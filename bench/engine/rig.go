@@ -14,8 +14,8 @@ import (
 	"phantomvm/persist"
 )
 
-// Rig is a checkpointer on a new image file, all pages of the arena live, and beside it the same arena without
-// checkpoints, every page open.
+// Rig is a checkpointer on a new image file, all pages of the arena live. For Run it has the same arena once more,
+// without checkpoints, every page open.
 type Rig struct {
 	Dev   *Device
 	Store *persist.Store
@@ -40,9 +40,6 @@ func NewRig(dir string, pages int, size int64) (*Rig, error) {
 		return nil, err
 	}
 	if r.Arena, err = NewArena(pages); err == nil {
-		r.base, err = NewArena(pages)
-	}
-	if err == nil {
 		r.Store, err = persist.Create(r.Dev, persist.Options{InstanceID: persist.InstanceID{1}})
 	}
 	if err != nil {
@@ -54,10 +51,23 @@ func NewRig(dir string, pages int, size int64) (*Rig, error) {
 	for p := range pages {
 		r.Ckpt.Touch(persist.PageID(p))
 		fill(r.Arena.Page(persist.PageID(p)), p)
+	}
+	return r, r.Commit()
+}
+
+// openBase makes the arena without checkpoints.
+func (r *Rig) openBase() (err error) {
+	if r.base != nil {
+		return nil
+	}
+	if r.base, err = NewArena(r.pages); err != nil {
+		return err
+	}
+	for p := range r.pages {
 		fill(r.base.Page(persist.PageID(p)), p)
 		r.base.State[p] = 1
 	}
-	return r, r.Commit()
+	return nil
 }
 
 // fill gives every page its own contents.
@@ -80,7 +90,9 @@ func (r *Rig) Commit() error {
 func (r *Rig) Close() error {
 	err := errors.Join(r.Ckpt.Close(), r.Dev.Close(), os.Remove(r.path))
 	r.Arena.Close()
-	r.base.Close()
+	if r.base != nil {
+		r.base.Close()
+	}
 	return err
 }
 
@@ -107,6 +119,9 @@ const warmSlices = 1500
 
 // Run alternates turns without and with checkpoints, seconds of the latter in all.
 func (r *Rig) Run(l Load, seconds float64) (*Timing, error) {
+	if err := r.openBase(); err != nil {
+		return nil, err
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	runtime.GC()
@@ -280,3 +295,10 @@ var clockCost = func() time.Duration {
 	}
 	return least
 }()
+
+// Dirty stores into each of the pages.
+func (r *Rig) Dirty(pages []persist.PageID) {
+	for _, p := range pages {
+		store(r.Arena, r.Ckpt, nil, p, int(p)&(persist.BlockSize-1))
+	}
+}

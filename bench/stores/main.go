@@ -1,0 +1,260 @@
+// Command stores commits the same dirty pages durably to this project's checkpoint engine and to other embedded
+// stores, and prints what it found as JSON. `make bench GROUPS=peers` runs it. It is a module of its own, so that
+// what it compares with is no dependency of the product.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"phantomvm/bench/engine"
+	"phantomvm/bench/result"
+	"phantomvm/persist"
+)
+
+// store keeps pages by number.
+type store interface {
+	// commit returns when the pages, as they are in the arena now, are durable.
+	commit(pages []persist.PageID) error
+	close() error
+}
+
+// peer is one kind of store in its best durable configuration, as far as we could find it.
+type peer struct {
+	name, config string
+	open         func(dir string, a *engine.Arena) (store, error)
+}
+
+var peers = []peer{
+	{"raw log", "pwritev to a prewritten file, fdatasync; no index, no checksums, no cleaning: the disk's limit", openRaw},
+	{"bbolt 1.5", bboltConfig, openBbolt},
+	{"pebble 2.1", pebbleConfig, openPebble},
+	{"pebble 2.1, blobs", pebbleBlobConfig, openPebbleBlobs},
+	{"badger 4.9", badgerConfig, openBadger},
+	{"SQLite (modernc)", sqliteConfig, openSQLite},
+}
+
+const ours = "phantom-vm persist"
+
+// sample is the commits of one store at one number of pages.
+type sample struct {
+	ms      []float64
+	written int64 // bytes that the kernel sent to the disk meanwhile, background work included
+	pages   int64
+}
+
+type run struct {
+	pages   int // of the arena
+	blocks  int
+	commits map[int]int // by dirty pages, in a block
+	rig     *engine.Rig
+	stores  []store
+	rng     *rand.Rand
+}
+
+func main() {
+	dir := flag.String("dir", os.TempDir(), "where the stores are made")
+	quick := flag.Bool("quick", false, "less of everything")
+	flag.Parse()
+	g, err := measure(*dir, *quick)
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(g)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "stores:", err)
+		os.Exit(1)
+	}
+}
+
+func measure(dir string, quick bool) (*result.Group, error) {
+	r := &run{pages: 1 << 17, blocks: 5, commits: map[int]int{100: 100, 1000: 30, 10000: 6}, rng: rand.New(rand.NewPCG(3, 4))}
+	if quick {
+		r.pages, r.blocks, r.commits = 1<<14, 2, map[int]int{100: 10, 1000: 3}
+	}
+	var err error
+	if r.rig, err = engine.NewRig(dir, r.pages, 64<<30); err != nil {
+		return nil, err
+	}
+	defer r.rig.Close()
+	for _, p := range peers {
+		path := filepath.Join(dir, p.name)
+		if err := os.Mkdir(path, 0o700); err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(path)
+		s, err := p.open(path, r.rig.Arena)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, err)
+		}
+		defer s.close() //nolint:errcheck // its data is thrown away
+		if err := r.load(s); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, err)
+		}
+		r.stores = append(r.stores, s)
+	}
+	return r.table()
+}
+
+// load puts all pages into a store.
+func (r *run) load(s store) error {
+	list := make([]persist.PageID, 0, 4096)
+	for p := range r.pages {
+		if list = append(list, persist.PageID(p)); len(list) == cap(list) || p == r.pages-1 {
+			if err := s.commit(list); err != nil {
+				return err
+			}
+			list = list[:0]
+		}
+	}
+	return nil
+}
+
+func (r *run) table() (*result.Group, error) {
+	g := &result.Group{}
+	t := result.Table{
+		Title:   fmt.Sprintf("Durable commit of D dirty pages of 4 KiB, arena of %d MiB", r.pages>>8),
+		Columns: result.Cols("D", "store", "median, ms:2", "mean:2", "most:1", "median / ours:2", "disk bytes / dirty bytes:2"),
+	}
+	plot := g.Plot("peers", fmt.Sprintf("Durable commit (median), arena of %d MiB", r.pages>>8), "dirty pages", "ms")
+	var sizes []int
+	for d := range r.commits {
+		sizes = append(sizes, d)
+	}
+	slices.Sort(sizes)
+	for _, d := range sizes {
+		all, err := r.measure(d)
+		if err != nil {
+			return nil, err
+		}
+		mine := result.Quantile(all[0].ms, 0.5)
+		best, who := 1e9, ""
+		for i, s := range all {
+			name := ours
+			if i > 0 {
+				name = peers[i-1].name
+			}
+			med := result.Quantile(s.ms, 0.5)
+			t.Add(d, name, med, mean(s.ms), result.Quantile(s.ms, 1), med/mine, float64(s.written)/float64(s.pages*persist.BlockSize))
+			plot.Point(name, float64(d), med)
+			if i > 1 && med < best { // the raw log is no store
+				best, who = med, name
+			}
+		}
+		g.Goals = append(g.Goals, result.Goal{
+			What: fmt.Sprintf("faster than every peer, D = %d, median of durable commits", d), Want: "> 1x",
+			Reached: fmt.Sprintf("%.1fx as fast as the next, %s", best/mine, who), Met: best > mine,
+		})
+	}
+	for i := range plot.Series {
+		plot.Series[i].Dashed = plot.Series[i].Name == peers[0].name
+	}
+	g.Tables = append(g.Tables, t, configurations())
+	g.Notes = append(g.Notes, fmt.Sprintf("The same random pages for all, %d turns; within a turn each store makes its commits (%s) after the other, the order rotates. "+
+		"All stores hold all pages, and their files lie in one file system. Of ours the time is that of the first touches, the flip and the commit; of the others that of the puts and the commit. "+
+		"*disk bytes* are what the kernel sent to the disk until the store's next turn began, work in the background included.", r.blocks, r.commitList(sizes)))
+	return g, nil
+}
+
+func (r *run) commitList(sizes []int) string {
+	var s []string
+	for _, d := range sizes {
+		s = append(s, fmt.Sprintf("%d at D = %d", r.commits[d], d))
+	}
+	return strings.Join(s, ", ")
+}
+
+func configurations() result.Table {
+	t := result.Table{Title: "Configurations", Columns: result.Cols("store", "configuration")}
+	t.Add(ours, "zero Options: segments of 1 MiB, CRC-32C of everything, cleaning on; a checkpoint ends with fdatasync")
+	for _, p := range peers {
+		t.Add(p.name, p.config)
+	}
+	return t
+}
+
+// measure returns the samples of ours and the peers.
+func (r *run) measure(d int) ([]sample, error) {
+	all := make([]sample, 1+len(r.stores))
+	for b := range r.blocks {
+		turns := make([][]persist.PageID, r.commits[d])
+		for i := range turns {
+			turns[i] = r.pick(d)
+		}
+		for k := range all {
+			i := (k + b) % len(all)
+			runtime.GC()
+			before := diskBytes()
+			for _, list := range turns {
+				took, err := r.one(i, list)
+				if err != nil {
+					return nil, err
+				}
+				all[i].ms = append(all[i].ms, took.Seconds()*1e3)
+				all[i].pages += int64(d)
+			}
+			time.Sleep(200 * time.Millisecond) // what it left for later should not hit the next one
+			all[i].written += diskBytes() - before
+		}
+	}
+	return all, nil
+}
+
+// one commits the pages to the store with that index, 0 is ours. A page is changed by ours alone; the others
+// write what is there.
+func (r *run) one(i int, list []persist.PageID) (time.Duration, error) {
+	if i > 0 {
+		began := time.Now()
+		err := r.stores[i-1].commit(list)
+		return time.Since(began), err
+	}
+	began := time.Now()
+	r.rig.Dirty(list)
+	err := r.rig.Commit()
+	return time.Since(began), err
+}
+
+// pick returns d different pages.
+func (r *run) pick(d int) []persist.PageID {
+	seen := make(map[persist.PageID]bool, d)
+	list := make([]persist.PageID, 0, d)
+	for len(list) < d {
+		if p := persist.PageID(r.rng.IntN(r.pages)); !seen[p] {
+			seen[p] = true
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func mean(s []float64) float64 {
+	sum := 0.0
+	for _, x := range s {
+		sum += x
+	}
+	return sum / float64(len(s))
+}
+
+// diskBytes is what this process has caused the kernel to send to a disk.
+func diskBytes() int64 {
+	b, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		panic(errors.Join(errors.New("no accounts of I/O"), err))
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "write_bytes: "); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(v), 10, 64) //nolint:errcheck // the kernel writes numbers
+			return n
+		}
+	}
+	return 0
+}
