@@ -138,10 +138,17 @@ type moment struct {
 	delivered, acked [wire.Streams]int64
 }
 
+// recorder is a device that counts the operations it has recorded.
+type recorder interface {
+	persist.Device
+	Len() int
+}
+
 // crashHost is a host that writes down what happens when. It acknowledges now or a little later.
 type crashHost struct {
 	rng   *rand.Rand
-	disk  *sim.Disk
+	disk  recorder
+	text  []byte // standard input
 	files console
 	acked [wire.Streams]int64
 	past  []moment
@@ -165,6 +172,13 @@ func (h *crashHost) Send(b []byte) error {
 		}
 		h.files[m.Stream] = append(h.files[m.Stream], m.Data...)
 		h.remember()
+	case wire.WantInput:
+		data := h.text[min(m.Offset, int64(len(h.text))):]
+		in := &wire.Message{Kind: wire.Input, Offset: m.Offset, Data: data[:min(len(data), 1000)], EOF: len(data) <= 1000}
+		if b, err = wire.Encode(in); err != nil {
+			return err
+		}
+		h.in = append(h.in, b)
 	case wire.Note:
 		h.notes = append(h.notes, m.Reason)
 	case wire.Ended:
@@ -205,12 +219,19 @@ func (h *crashHost) Wait(until time.Time, wake <-chan struct{}) {
 
 // live runs an image to its end, or until the device fails.
 func live(t *testing.T, rng *rand.Rand, d *sim.Disk, files console) *crashHost {
+	return newHost(rng, d, files).run(t, Config{Device: sim.Gathering{Disk: d}, Interval: 300 * time.Microsecond})
+}
+
+func newHost(rng *rand.Rand, d recorder, files console) *crashHost {
 	h := &crashHost{rng: rng, disk: d, files: files.upto(delivered((*[wire.Streams][]byte)(&files)))}
 	h.acked = delivered((*[wire.Streams][]byte)(&files))
 	h.remember()
-	require.NoError(t, Run(Config{
-		Device: sim.Gathering{Disk: d}, Link: h, Interval: 300 * time.Microsecond, Delivered: h.acked, Durable: true,
-	}))
+	return h
+}
+
+func (h *crashHost) run(t *testing.T, cfg Config) *crashHost {
+	cfg.Link, cfg.Delivered, cfg.Durable = h, h.acked, true
+	require.NoError(t, Run(cfg))
 	require.NotNil(t, h.end)
 	return h
 }
@@ -225,13 +246,7 @@ func undisturbed(t *testing.T, image []byte) (console, int) {
 // at returns the console as a crash after k operations may leave it: at least what was acknowledged, at most
 // what was delivered, by then.
 func (h *crashHost) at(k int) console {
-	m := h.past[0]
-	for _, p := range h.past[1:] {
-		if p.ops > k {
-			break
-		}
-		m = p
-	}
+	m := h.moment(k)
 	n := m.delivered
 	if h.rng.IntN(2) == 0 {
 		for s := range n {
@@ -251,7 +266,7 @@ type cutter struct {
 
 // crashes cuts a recorded life at about n of its operations. Some second lives are cut once more.
 func (c *cutter) crashes(h *crashHost, n int, again bool) {
-	r, acked := h.disk.Replay(), persist.Epoch(0)
+	r, acked := h.disk.(*sim.Disk).Replay(), persist.Epoch(0)
 	total := h.disk.Len()
 	for alive := true; alive; alive = r.Next() {
 		units := r.Units(sim.Sector)
@@ -315,7 +330,7 @@ func TestLyingDevice(t *testing.T) {
 	want, _ := undisturbed(t, image)
 	h := live(t, rng, sim.FromImage(bytes.Clone(image)), console{})
 	reported, tried := 0, 0
-	for r := h.disk.Replay(); r.Next(); {
+	for r := h.disk.(*sim.Disk).Replay(); r.Next(); {
 		if len(r.Units(sim.Sector)) != 0 || tried > 1 && rng.IntN(4) != 0 {
 			continue
 		}
@@ -377,7 +392,7 @@ func TestFailingReads(t *testing.T) {
 	c := &cutter{t: t, rng: rng}
 	c.want, c.code = undisturbed(t, image)
 	h := live(t, rng, sim.FromImage(image), console{})
-	r := h.disk.Replay()
+	r := h.disk.(*sim.Disk).Replay()
 	for r.Point() < h.disk.Len()/2 || len(r.Units(sim.Sector)) > 0 {
 		require.True(t, r.Next())
 	}

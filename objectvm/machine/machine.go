@@ -41,6 +41,7 @@ type Config struct {
 	// Delivered is how much of each stream is safely outside; -1: unknown, output is at-least-once.
 	Delivered [wire.Streams]int64
 	Durable   bool   // Device's Flush reaches the medium
+	Fuel      int64  // calls and backward branches of a slice, between which a checkpoint can begin; 0: 100,000
 	Yield     func() // called between slices, nil if nobody waits for this thread
 	// Gone is closed when the host can't be reached any more: Run returns without a last checkpoint.
 	// Link.Wait must then return. nil: never.
@@ -138,7 +139,7 @@ func (m *machine) loop() error {
 // slice lets the program run for a while, or waits if it has nothing to do.
 func (m *machine) slice() error {
 	from := time.Now()
-	st := m.vm.RunSlice(sliceFuel)
+	st := m.vm.RunSlice(m.cfg.Fuel)
 	to := time.Now()
 	m.sliced(from, to)
 	if to.Sub(m.meter.lastSent) >= numbersEvery {

@@ -161,6 +161,9 @@ func (m *machine) resume() error {
 	if m.cfg.Interval <= 0 {
 		m.cfg.Interval = DefaultInterval
 	}
+	if m.cfg.Fuel <= 0 {
+		m.cfg.Fuel = sliceFuel
+	}
 	store, rec, err := persist.Open(m.cfg.Device)
 	if err != nil {
 		return err

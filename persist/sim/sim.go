@@ -50,9 +50,14 @@ type Disk struct {
 	initial []byte
 	data    []byte
 	ops     []Op
-	fault   *Fault
-	count   int
-	liar    bool
+	faults
+	liar bool
+}
+
+// faults counts what may fail.
+type faults struct {
+	fault *Fault
+	count int
 }
 
 var _ persist.Device = (*Disk)(nil)
@@ -104,13 +109,13 @@ func (d *Disk) apply(b []byte, off int64) {
 	d.ops = append(d.ops, Op{off, append([]byte{}, b...)})
 }
 
-func (d *Disk) failing(read bool) *Fault {
-	if d.fault == nil || d.fault.Reads != read {
+func (l *faults) failing(read bool) *Fault {
+	if l.fault == nil || l.fault.Reads != read {
 		return nil
 	}
-	n := d.count
-	d.count++
-	if f := d.fault; n == f.At || n > f.At && f.Sticky {
+	n := l.count
+	l.count++
+	if f := l.fault; n == f.At || n > f.At && f.Sticky {
 		return f
 	}
 	return nil
@@ -133,7 +138,7 @@ func (d *Disk) Flush() error {
 func (d *Disk) SetFault(f *Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.fault, d.count = f, 0
+	d.faults = faults{fault: f}
 }
 
 // Lie makes flushes succeed without effect from now on.
@@ -150,6 +155,13 @@ func (d *Disk) Len() int {
 	return len(d.ops)
 }
 
+// Recording returns what was written so far, and the contents before that.
+func (d *Disk) Recording() *Recording {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &Recording{Base: d.initial, Ops: d.ops[:len(d.ops):len(d.ops)]}
+}
+
 // Image is a copy of the contents with everything issued so far.
 func (d *Disk) Image() []byte {
 	d.mu.Lock()
@@ -162,9 +174,11 @@ func (d *Disk) Image() []byte {
 type Gathering struct{ *Disk }
 
 // WriteGather implements persist.GatherWriter.
-func (g Gathering) WriteGather(bufs [][]byte, off int64) error {
+func (g Gathering) WriteGather(bufs [][]byte, off int64) error { return gather(g, bufs, off) }
+
+func gather(d persist.Device, bufs [][]byte, off int64) error {
 	for _, b := range bufs {
-		if _, err := g.WriteAt(b, off); err != nil {
+		if _, err := d.WriteAt(b, off); err != nil {
 			return err
 		}
 		off += int64(len(b))
