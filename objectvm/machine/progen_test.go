@@ -195,7 +195,7 @@ func (g *progen) expr(vars []string, depth int) string {
 	case 1:
 		return fmt.Sprintf("(%s %% (%s&63 + 1))", x, y)
 	case 2:
-		return fmt.Sprintf("(%s >> (uint(%s) & 7))", x, y)
+		return fmt.Sprintf("(%s >> (uint(%s+%s) & 7))", x, vars[0], y) // not a constant, which may not be negative
 	case 3:
 		return fmt.Sprintf("numbers[%s&63]", x)
 	default:
