@@ -74,7 +74,7 @@ type block struct {
 
 // Image is a disk that lies over a [Base] and holds only the blocks in which
 // it differs: making one costs no more than those. It implements
-// persist.Device, persist.GatherWriter and persist.DurableWriter.
+// persist.Device, persist.GatherWriter and persist.GroupWriter.
 type Image struct {
 	mu      sync.Mutex
 	base    *Base
@@ -90,7 +90,7 @@ type Image struct {
 var _ interface {
 	persist.Device
 	persist.GatherWriter
-	persist.DurableWriter
+	persist.GroupWriter
 } = (*Image)(nil)
 
 // NewImage is an image without differences.
@@ -212,13 +212,8 @@ func (m *Image) Flush() error {
 // WriteGather implements persist.GatherWriter; each buffer is a write of its own.
 func (m *Image) WriteGather(bufs [][]byte, off int64) error { return gather(m, bufs, off) }
 
-// WriteDurable implements persist.DurableWriter.
-func (m *Image) WriteDurable(bufs [][]byte, off int64) error {
-	if err := gather(m, bufs, off); err != nil {
-		return err
-	}
-	return m.Flush()
-}
+// WriteGroup implements persist.GroupWriter.
+func (m *Image) WriteGroup(runs [][][]byte, offs []int64) error { return writeGroup(m, runs, offs) }
 
 // SetFault replaces the fault; nil heals the device.
 func (m *Image) SetFault(f *Fault) {

@@ -187,13 +187,15 @@ func gather(d persist.Device, bufs [][]byte, off int64) error {
 }
 
 // WriteGroup implements persist.GroupWriter.
-func (g Gathering) WriteGroup(runs [][][]byte, offs []int64) error {
+func (g Gathering) WriteGroup(runs [][][]byte, offs []int64) error { return writeGroup(g, runs, offs) }
+
+func writeGroup(d persist.Device, runs [][][]byte, offs []int64) error {
 	for i, bufs := range runs {
-		if err := g.WriteGather(bufs, offs[i]); err != nil {
+		if err := gather(d, bufs, offs[i]); err != nil {
 			return err
 		}
 	}
-	return g.Flush()
+	return d.Flush()
 }
 
 // Replay walks the recorded operations of a disk, in steps of one.
