@@ -413,3 +413,23 @@ func (w *walk) lose() error {
 	}
 	return nil
 }
+
+// PowerDies returns the contents after a power loss at the recording's end, of
+// which a random subset of the sectors that were not flushed is saved.
+func (r *Recording) PowerDies(rng *rand.Rand) []byte {
+	out := bytes.Clone(r.Base)
+	flushed := 0
+	for i, op := range r.Ops {
+		if op.Data == nil {
+			flushed = i
+		}
+	}
+	for i, op := range r.Ops {
+		for o := 0; o < len(op.Data); o += Sector {
+			if i < flushed || rng.IntN(3) > 0 {
+				copy(out[op.Off+int64(o):], op.Data[o:o+Sector])
+			}
+		}
+	}
+	return out
+}
