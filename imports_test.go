@@ -31,7 +31,7 @@ var layers = map[string]struct{ inside, outside []string }{
 	"hypervisor/guest":         {[]string{"hypervisor/abi", "hypervisor/guest"}, nil},
 	"hypervisor/tender":        {[]string{"hypervisor/abi"}, []string{"golang.org/x/sys"}},
 	"hypervisor":               {[]string{"hypervisor"}, []string{"golang.org/x/sys", "golang.org/x/arch"}},
-	"cmd/phantom-vm":           {[]string{"bytecode", "persist", "objectvm", "hypervisor", "metrics", "cmd/phantom-vm"}, []string{"github.com/spf13/cobra", "github.com/vmihailenco/msgpack/v5", "golang.org/x/sys"}},
+	"cmd/phantom-vm":           {[]string{"bytecode", "persist", "objectvm", "hypervisor", "metrics", "cmd/phantom-vm"}, []string{"github.com/spf13/cobra", "github.com/vmihailenco/msgpack/v5", "github.com/prometheus/client_golang", "golang.org/x/sys"}},
 	"cmd/phantom-vm/unikernel": {[]string{"objectvm", "hypervisor/guest"}, nil},
 	"phantom":                  {nil, nil},
 	"examples":                 {[]string{"phantom"}, nil},

@@ -150,7 +150,7 @@ func (d *demo) incarnation(kill bool) (done bool, err error) {
 		if err != nil {
 			return false, &exitError{exitFailed, err}
 		}
-		r, err := report(inst)
+		r, err := report(inst, false)
 		if err != nil {
 			return false, err
 		}

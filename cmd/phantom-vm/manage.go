@@ -15,96 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"phantomvm/cmd/phantom-vm/internal/instance"
-	"phantomvm/objectvm/machine"
 	"phantomvm/objectvm/machine/wire"
 	"phantomvm/persist"
 	"phantomvm/persist/filedev"
 )
-
-// statusReport is what status prints; the names are those of --json.
-type statusReport struct {
-	State       string  `json:"state"`
-	ExitCode    int     `json:"exit_code"`
-	Epoch       uint64  `json:"epoch"`
-	Incarnation uint64  `json:"incarnation"`
-	Monitor     string  `json:"monitor"`
-	DurableAt   string  `json:"durable_at"`
-	PID         int     `json:"pid,omitempty"`
-	Program     string  `json:"program"`
-	InstanceID  string  `json:"instance_id"`
-	ArenaPages  uint64  `json:"arena_pages"`
-	Checkpoints uint64  `json:"checkpoints,omitempty"`
-	DirtyPages  uint64  `json:"pages_in_last_checkpoint,omitempty"`
-	Goroutines  uint64  `json:"goroutines,omitempty"`
-	HeldBack    uint64  `json:"output_held_back,omitempty"`
-	StartMillis float64 `json:"start_to_first_instruction_ms,omitempty"`
-}
-
-// report asks a running instance, or reads a stopped one's image.
-func report(inst *instance.Instance) (*statusReport, error) {
-	r := &statusReport{
-		Monitor: inst.Record.Monitor, Program: inst.Record.Name, InstanceID: fmt.Sprintf("%x", inst.Record.ID),
-	}
-	var st wire.Status
-	if inst.Locked() {
-		reply, err := inst.Ask(instance.Request{Op: "status"})
-		if err != nil {
-			return nil, &exitError{exitUnavailable, err}
-		}
-		st, r.Monitor, r.PID = reply.Status, reply.Monitor, reply.PID
-	} else {
-		dev, err := filedev.OpenReadOnly(inst.Path("disk.img"))
-		if err != nil {
-			return nil, classify(err)
-		}
-		defer dev.Close()
-		if st, err = machine.Inspect(dev); err != nil {
-			return nil, classify(fmt.Errorf("%s: %w", inst.Path("disk.img"), err))
-		}
-	}
-	r.State, r.ExitCode, r.Epoch, r.Incarnation = st.State.String(), st.ExitCode, st.Epoch, st.Incarnation
-	r.ArenaPages, r.Checkpoints, r.DirtyPages = st.ArenaPages, st.Checkpoints, st.DirtyPages
-	r.Goroutines, r.HeldBack = st.Goroutines, st.HeldBack
-	if st.DurableAt != 0 {
-		r.DurableAt = time.Unix(0, st.DurableAt).UTC().Format(time.RFC3339Nano)
-	}
-	return r, nil
-}
-
-func newStatus() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:     "status INSTANCE",
-		Short:   "Say how an instance is",
-		Example: "  phantom-vm status counter.phantom --json",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			inst, err := instance.Open(args[0])
-			if err != nil {
-				return classify(err)
-			}
-			r, err := report(inst)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(r)
-			}
-			w := cmd.OutOrStdout()
-			fmt.Fprintf(w, "%s: %s", inst.Dir, r.State)
-			if r.State == wire.Exited.String() || r.State == wire.Crashed.String() {
-				fmt.Fprintf(w, " with exit code %d", r.ExitCode)
-			}
-			fmt.Fprintf(w, ", epoch %d (durable at %s), incarnation %d, %d arena pages, monitor %s\n",
-				r.Epoch, r.DurableAt, r.Incarnation, r.ArenaPages, r.Monitor)
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
 
 func newStop() *cobra.Command {
 	return &cobra.Command{
@@ -233,7 +147,11 @@ func detach(f *runFlags, what, progArgs []string) error {
 	if err != nil {
 		return &exitError{exitFailed, err}
 	}
-	cmd := exec.Command(self, "run", "--quiet", "--monitor", f.monitor, "--mem", f.memory.String(), "--checkpoint", f.interval.String(), dir)
+	args := []string{"run", "--quiet", "--monitor", f.monitor, "--mem", f.memory.String(), "--checkpoint", f.interval.String()}
+	if f.metrics != "" {
+		args = append(args, "--metrics", f.metrics, fmt.Sprintf("--metrics-public=%t", f.public))
+	}
+	cmd := exec.Command(self, append(args, dir)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	r, w, err := os.Pipe()
 	if err != nil {

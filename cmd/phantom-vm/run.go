@@ -50,6 +50,8 @@ type runFlags struct {
 	input    string
 	detach   bool
 	quiet    bool
+	metrics  string
+	public   bool
 }
 
 func newRun() *cobra.Command {
@@ -66,7 +68,8 @@ the instance directory hold every byte once, however often the command is killed
 		Example: `  phantom-vm run ./examples/counter
   phantom-vm run --input book.txt ./examples/wordfreq
   phantom-vm run --monitor process --checkpoint 1ms prog.go -- -v one two
-  phantom-vm run --detach --dir /srv/ledger ./examples/ledger`,
+  phantom-vm run --detach --dir /srv/ledger ./examples/ledger
+  phantom-vm run --metrics 127.0.0.1:9464 ./examples/counter   # and curl it`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var progArgs []string
@@ -89,6 +92,8 @@ the instance directory hold every byte once, however often the command is killed
 	fl.BoolVar(&f.fresh, "fresh", false, "start anew; an instance that exists is kept as NAME.old-N")
 	fl.StringVar(&f.input, "input", "", "`file` that becomes a new instance's standard input (copied)")
 	fl.BoolVar(&f.detach, "detach", false, "run in the background")
+	fl.StringVar(&f.metrics, "metrics", "", "serve numbers for Prometheus at http://`ADDR`/metrics: HOST:PORT, or PORT on 127.0.0.1; 0 takes a free one")
+	fl.BoolVar(&f.public, "metrics-public", false, "let --metrics listen where other machines can reach it")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no messages about the run on stderr")
 	return cmd
 }
@@ -106,7 +111,18 @@ func run(ctx context.Context, f *runFlags, what, progArgs []string) error {
 	if err := clearAddresses(); err != nil {
 		return &exitError{exitUnavailable, err}
 	}
+	var exporter *exporter
+	if f.metrics != "" {
+		var err error
+		if exporter, err = listenMetrics(f.metrics, f.public); err != nil {
+			return err
+		}
+		defer exporter.close()
+	}
 	if f.detach {
+		if exporter != nil {
+			exporter.close() // the other process takes the address again
+		}
 		return detach(f, what, progArgs)
 	}
 	inst, isNew, err := prepare(f, what, progArgs)
@@ -114,7 +130,7 @@ func run(ctx context.Context, f *runFlags, what, progArgs []string) error {
 		return err
 	}
 	defer inst.Close()
-	return resume(ctx, f, kind, inst, isNew)
+	return resume(ctx, f, kind, inst, isNew, exporter)
 }
 
 // Bounds of flags. The unikernel's image takes some 40 MiB of the guest's memory.
@@ -137,6 +153,13 @@ func (f *runFlags) check() error {
 		return fail(exitUsage, "--disk %v: at least 16M", &f.disk)
 	case f.arena < minArena || f.arena > maxArena:
 		return fail(exitUsage, "--arena %v: 4M to 64G", &f.arena)
+	}
+	if f.metrics != "" {
+		if _, err := metricsAddress(f.metrics, f.public); err != nil {
+			return err
+		}
+	} else if f.public {
+		return fail(exitUsage, "--metrics-public needs --metrics")
 	}
 	if f.input != "" {
 		in, err := os.Open(f.input)
@@ -217,7 +240,7 @@ const lockPatience = 3 * time.Second
 
 // answers says whether the process that has the lock is alive.
 func answers(inst *instance.Instance) bool {
-	_, err := inst.Ask(instance.Request{Op: "status"})
+	_, err := inst.Ask(instance.Request{Op: "state"})
 	return err == nil
 }
 
@@ -272,7 +295,7 @@ func create(f *runFlags, dir string, mod *bytecode.Module, code []byte, args []s
 }
 
 // resume runs a locked instance to its end, or until a signal.
-func resume(ctx context.Context, f *runFlags, kind monitor.Kind, inst *instance.Instance, isNew bool) error {
+func resume(ctx context.Context, f *runFlags, kind monitor.Kind, inst *instance.Instance, isNew bool, exporter *exporter) error {
 	kind, why := monitor.Choose(kind)
 	ended, err := endedAs(inst)
 	if err != nil {
@@ -292,7 +315,7 @@ func resume(ctx context.Context, f *runFlags, kind monitor.Kind, inst *instance.
 	began := time.Now()
 	opts := monitor.Options{
 		Kind: kind, Ended: ended != "", Memory: uint64(f.memory), Interval: f.interval,
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Log: os.Stderr,
+		Began: began, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Log: os.Stderr,
 		OnStart: func(s wire.Status) {
 			verb := "resume"
 			switch {
@@ -305,6 +328,11 @@ func resume(ctx context.Context, f *runFlags, kind monitor.Kind, inst *instance.
 			sayReady()
 			say(f, "%s %s, epoch %d, arena %d pages, first instruction after %.1f ms", verb, kind, s.Resumed, s.ArenaPages, ms)
 		},
+	}
+	if exporter != nil {
+		say(f, "metrics: %s", exporter.url)
+		opts.Metrics = exporter.url
+		opts.Serve = func(numbers func() monitor.Numbers) { exporter.serve(inst.Record, kind, numbers) }
 	}
 	if f.quiet {
 		opts.Log = io.Discard

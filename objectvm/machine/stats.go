@@ -101,6 +101,7 @@ func (m *machine) acknowledged() {
 func (m *machine) gather(now time.Time) *Stats {
 	w := &m.meter
 	w.At = now.UnixNano()
+	w.Epoch, w.DurableAt, w.Goroutines = m.status.Epoch, m.status.DurableAt, m.vm.Goroutines()
 	w.OldestChange = 0
 	switch {
 	case m.flipped != 0:

@@ -16,7 +16,12 @@ type Stats struct {
 	Began    int64 // wall clock at the first instruction of this incarnation
 	Interval int64 // between checkpoints, as asked for, nanoseconds
 
+	// The newest durable root.
+	DurableAt int64  // wall clock when it was acknowledged; of what this incarnation began from, when it was demarcated
+	Epoch     uint64 // its number
+
 	// Gauges.
+	Goroutines    uint64 // that exist
 	OldestChange  int64  // age of the oldest change that is not durable, nanoseconds; 0: everything is
 	ArenaPages    uint64 // live pages of the arena at the newest durable epoch
 	ResidentPages uint64 // pages of them that are in memory
@@ -63,9 +68,9 @@ type Stats struct {
 	PageWait        metrics.Histogram // times that the program waited for pages
 }
 
-// gauges, counters and histograms list the fields: every one but the four times at the top.
+// gauges, counters and histograms list the fields: every one but the five times at the top.
 func (s *Stats) gauges() []*uint64 {
-	return []*uint64{&s.ArenaPages, &s.ResidentPages, &s.DirtyPages, &s.HeapBytes, &s.HeldBack, &s.SyncWaiting}
+	return []*uint64{&s.Epoch, &s.Goroutines, &s.ArenaPages, &s.ResidentPages, &s.DirtyPages, &s.HeapBytes, &s.HeldBack, &s.SyncWaiting}
 }
 
 func (s *Stats) counters() []*uint64 {
@@ -83,7 +88,7 @@ func (s *Stats) histograms() []*metrics.Histogram {
 // Since returns what was counted after older, an earlier copy of the same incarnation's Stats. Began is then the time
 // of that copy, and the gauges are those of s.
 func (s *Stats) Since(older *Stats) *Stats {
-	d := &Stats{At: s.At, Began: older.At, Interval: s.Interval, OldestChange: s.OldestChange}
+	d := &Stats{At: s.At, Began: older.At, Interval: s.Interval, OldestChange: s.OldestChange, DurableAt: s.DurableAt}
 	for i, g := range s.gauges() {
 		*d.gauges()[i] = *g
 	}

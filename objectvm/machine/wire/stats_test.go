@@ -32,7 +32,7 @@ func sample(by uint64) *Stats {
 // TestStatsFields: every field is a time, a gauge, a counter or a histogram, and travels.
 func TestStatsFields(t *testing.T) {
 	s := sample(3)
-	const times = 4
+	const times = 5
 	require.Equal(t, reflect.TypeFor[Stats]().NumField()-1, times+len(s.gauges())+len(s.counters())+len(s.histograms()))
 	b, err := Encode(&Message{Kind: Numbers, Stats: s})
 	require.NoError(t, err)

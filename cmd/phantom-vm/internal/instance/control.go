@@ -16,7 +16,7 @@ import (
 // Request is what a client asks of the process that runs an instance.
 type Request struct {
 	_msgpack struct{} `msgpack:",as_array"`
-	Op       string   // "status" or "stop"
+	Op       string   // "state", "status" (state and numbers) or "stop"
 }
 
 // Reply is the answer to a Request.
@@ -26,6 +26,10 @@ type Reply struct {
 	Status   wire.Status
 	Monitor  string
 	PID      int
+	All      *wire.Stats // of the incarnation; nil if there are none yet
+	Recent   *wire.Stats // of the last ten seconds, or a little more
+	Start    int64       // nanoseconds from the command's start to the first instruction
+	Metrics  string      // URL
 }
 
 // Handler answers a request.

@@ -35,6 +35,11 @@ type host struct {
 	status  wire.Status
 	onStart func(wire.Status)
 	peer    peer
+	began   time.Time     // when this run began
+	start   time.Duration // from then to the machine's first instruction
+
+	stats history
+	asks  chan struct{} // room for one: newer numbers are wanted
 
 	dirty   [wire.Streams]chan struct{} // room for one: output waits to be synced
 	wants   chan int64                  // input is wanted from there on
@@ -60,8 +65,8 @@ var errVanished = errors.New("the machine ended without saying why")
 
 func newHost(inst *instance.Instance, opts Options) (*host, error) {
 	h := &host{
-		onStart: opts.OnStart, log: opts.Log,
-		wants: make(chan int64, 1), failed: make(chan error, 1), quit: make(chan struct{}),
+		onStart: opts.OnStart, log: opts.Log, began: opts.Began,
+		asks: make(chan struct{}, 1), wants: make(chan int64, 1), failed: make(chan error, 1), quit: make(chan struct{}),
 	}
 	for s := range h.logs {
 		l, err := inst.OpenLog(s)
@@ -99,6 +104,7 @@ func (h *host) serve(p peer, stop <-chan struct{}) (*ending, error) {
 		go h.syncLog(s)
 	}
 	go h.feed()         // not waited for: it may hang in a read of the terminal
+	go h.ask()          // nor this one
 	defer close(h.quit) // the helpers may hang in Send until the machine is gone; close waits for them
 	for {
 		select {
@@ -133,6 +139,7 @@ func (h *host) handle(m *wire.Message) (*ending, error) {
 	switch m.Kind {
 	case wire.Started:
 		h.setStatus(*m.Status)
+		h.started(m.Status.FirstInstr)
 		if h.onStart != nil {
 			h.onStart(*m.Status)
 		}
@@ -146,6 +153,7 @@ func (h *host) handle(m *wire.Message) (*ending, error) {
 		h.shown[m.Stream].add(fresh)
 		h.wantSync(int(m.Stream))
 	case wire.Numbers:
+		h.stats.add(m.Stats)
 	case wire.WantInput:
 		select {
 		case h.wants <- m.Offset:

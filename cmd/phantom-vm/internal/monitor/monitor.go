@@ -32,8 +32,13 @@ type Options struct {
 	Interval       time.Duration
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	Began          time.Time // when the command began
 	OnStart        func(wire.Status)
+	// Serve, if set, is called before the machine starts, with a function that returns its numbers whenever it is
+	// called, from any goroutine, until Run ends.
+	Serve func(numbers func() Numbers)
 	Log            io.Writer // messages of the monitor
+	Metrics        string    // where the numbers are served over HTTP, for those who ask for the status
 }
 
 // Errors that the command tells apart.
@@ -94,16 +99,24 @@ func Run(ctx context.Context, inst *instance.Instance, opts Options) (*Result, e
 		switch q.Op {
 		case "stop":
 			requestStop()
-		case "status":
+		case "status", "state":
 		default:
 			return instance.Reply{Error: fmt.Sprintf("unknown request %q", q.Op)}
 		}
-		return instance.Reply{Status: h.current(), Monitor: string(kind), PID: os.Getpid()}
+		r := instance.Reply{Status: h.current(), Monitor: string(kind), PID: os.Getpid(), Metrics: opts.Metrics}
+		if q.Op == "status" {
+			n := h.numbers()
+			r.All, r.Recent, r.Start = n.All, n.Recent, int64(n.Start)
+		}
+		return r
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer unserve()
+	if opts.Serve != nil {
+		opts.Serve(h.numbers)
+	}
 	defer context.AfterFunc(ctx, requestStop)()
 
 	var end *ending
