@@ -27,6 +27,8 @@ var regions = [...]region{
 	{volatileBase, 1 << 20},
 	{funcTabBase, funcTabSize},
 	{markBase, DataSize / heapPage * bitmapBytes},
+	{viewPages, maxSpans * 4},
+	{viewSpans, maxSpans * viewSize},
 	{StateBase, uint64(ArenaPages)},
 	{MetaBase, MetaSize},
 	{StacksBase, StacksSize},
@@ -37,7 +39,27 @@ var regions = [...]region{
 var arenaInUse atomic.Bool
 
 // Arena is the mapped address range. There is one per process at a time.
-type Arena struct{ mapped int }
+type Arena struct {
+	mapped int
+	used   bool // a VM has left its views behind
+}
+
+// forgetViews gives the memory of an earlier VM's views back: they read as zeros again.
+func (a *Arena) forgetViews() error {
+	if !a.used {
+		a.used = true
+		return nil
+	}
+	for _, r := range regions {
+		if r.base != viewPages && r.base != viewSpans {
+			continue
+		}
+		if _, _, e := syscall.Syscall(syscall.SYS_MADVISE, uintptr(r.base), uintptr(r.size), syscall.MADV_DONTNEED); e != 0 {
+			return fmt.Errorf("forget %#x: %w", uint64(r.base), e)
+		}
+	}
+	return nil
+}
 
 // MapArena reserves the arena's addresses; the memory reads as zeros.
 func MapArena() (*Arena, error) {

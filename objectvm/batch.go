@@ -59,12 +59,11 @@ func (vm *VM) newFromBatch(in *instr) Outcome {
 
 // setAside makes a batch of what is free where the list goes on.
 func (vm *VM) setAside(b Addr, l *spanList) {
-	r, i, size := spanAddr(l.cur), l.next, l.key.size
-	count := ld64(r + spanCount)
+	v := viewOf(l.cur)
+	r, i, size, count, base := spanAddr(l.cur), l.next, v.elem, v.count, v.base
 	if i >= count {
 		return
 	}
-	base := ldAddr(r + spanBase)
 	word := vm.heap.bitmap(base) + Addr(i/64)*8
 	n := min(uint64(bits.TrailingZeros64(ld64(word)>>(i%64))), 64-i%64, count-i)
 	if n == 0 {

@@ -37,9 +37,12 @@ func TestBatches(t *testing.T) {
 				st := r.vm.RunSlice(slice)
 				total := uint64(0)
 				for s := uint32(1); uint64(s) <= hget(hdrSpanHigh); s++ {
-					rec, n := spanAddr(s), uint64(0)
-					for i := uint64(0); i < ld64(rec+spanCount); i += 64 {
-						n += uint64(bits.OnesCount64(ld64(r.vm.heap.bitmap(ldAddr(rec+spanBase)) + Addr(i/8))))
+					rec, n, v := spanAddr(s), uint64(0), r.vm.viewSpan(s)
+					if v == nil || v.elem == 0 {
+						continue
+					}
+					for i := uint64(0); i < v.count; i += 64 {
+						n += uint64(bits.OnesCount64(ld64(r.vm.heap.bitmap(v.base) + Addr(i/8))))
 					}
 					if n != ld64(rec+spanUsed) {
 						t.Fatalf("slice %d: span %d has %d objects, its record says %d", slice, s, n, ld64(rec+spanUsed))

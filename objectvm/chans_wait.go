@@ -8,18 +8,19 @@ import (
 
 // Waiters. A goroutine that waits on a channel or a semaphore has one record per
 // channel it waits on (several in a select) in META, where programs can't reach
-// them. Records with the same key are a doubly linked queue in order of arrival;
-// the heads of the queues are a cache that attachWaits rebuilds from the links.
+// them. Records with the same key are a doubly linked queue in order of arrival; a table (lists.go) finds
+// the first record of the queue by its key.
 //
 // Record, 64 bytes, number n at rtWaits + 64n (number 0 is unused):
 //
 //	0   goroutine, 0 for a free record (then word 8 is the next free one)
-//	8   key: address of the channel object or the semaphore
+//	8   key: 2 * address of the channel object or the semaphore, + 1 for senders
 //	16  mode, see below; case number << 8
 //	24  previous record of the queue | next << 32
 //	32  slot number or address of the value
 //	40  TypeID of the element (number of the VM's table), ok slot + 1 << 32 (RECV with ok)
 //	48  next record of the same goroutine
+//	56  first record of a queue: next queue in the table's chain | last record of this queue << 32
 //
 // What the goroutine itself must know when it goes on lies in its record's words (gw*).
 
@@ -31,6 +32,7 @@ const (
 	wrValue
 	wrType
 	wrNextOfG
+	wrChain
 	wrSize = 64
 )
 
@@ -51,9 +53,7 @@ const (
 	gwCase                    // number of the case that was chosen
 	gwPendSlot                // slots that hold a value handed over to a select that has not gone on yet:
 	gwPendLen                 // the stack map does not name them yet
-	gwPendPrev
-	gwPendNext
-	gwTimer // wake-up timer's number
+	gwTimer                   // wake-up timer's number
 )
 
 // Values of gwState.
@@ -65,95 +65,38 @@ const (
 )
 
 // waitKey names a queue: dir is 0 for receivers and semaphores, 1 for senders.
-type waitKey struct {
-	addr Addr
-	send bool
-}
-
-type waitQueue struct{ first, last uint32 }
+func waitKey(key Addr, send bool) uint64 { return uint64(key)<<1 | b2w(send) }
 
 func wrAddr(n uint32) Addr { return rtWaits + Addr(n)*wrSize }
 
 func isSend(mode uint64) bool { return mode == waitSendSlot || mode == waitSendMem }
 
-// attachWaits checks the records and rebuilds the queues from their links.
+// waitTable finds queues by their keys.
+var waitTable = &chainTable{
+	head: rtWaitTable, buckets: rtWaitBuckets, base: rtWaits, size: wrSize, link: wrChain, high: rtWaitTop,
+	hash: func(n uint32) uint64 { return hashKey(ld64(wrAddr(n) + wrKey)) },
+}
+
+func hashKey(key uint64) uint64 { return mix(ld64(rtHashSeed), key) }
+
+// attachWaits checks what is not checked when a record is used.
 func (vm *VM) attachWaits() error {
-	vm.rt.queues = map[waitKey]waitQueue{}
-	top := ld64(rtWaitTop)
-	if top >= maxWaits {
+	if top := ld64(rtWaitTop); top >= maxWaits || ld64(rtWaitFree) > top || waitTable.damaged(maxWaits) {
 		return fmt.Errorf("%w: %d waiters", ErrBadRecord, top)
 	}
-	active, chained := uint64(0), uint64(0)
-	for n := uint32(1); uint64(n) <= top; n++ {
-		if ld64(wrAddr(n)+wrG) == 0 {
-			continue
-		}
-		if err := vm.attachWait(n, uint32(top)); err != nil {
-			return err
-		}
-		active++
-		if g := GID(ld64(wrAddr(n) + wrG)); uint64(n) == vm.gWait(g, gwWaits) { // the first of its goroutine's records
-			for m := uint64(n); m != 0; m = ld64(wrAddr(uint32(m)) + wrNextOfG) {
-				if chained++; m > top || chained > top || ld64(wrAddr(uint32(m))+wrG) != uint64(g) {
-					return fmt.Errorf("%w: waiters of goroutine record %d", ErrBadRecord, g)
-				}
-			}
-		}
-	}
-	if active != chained { // one that its goroutine does not know would never be removed
-		return fmt.Errorf("%w: %d waiters, %d of goroutines", ErrBadRecord, active, chained)
-	}
-	free := uint64(0)
-	for n := ld64(rtWaitFree); n != 0; n = ld64(wrAddr(uint32(n)) + 8) {
-		if free++; n > top || free > top || ld64(wrAddr(uint32(n))+wrG) != 0 {
-			return fmt.Errorf("%w: free waiter %d", ErrBadRecord, n)
-		}
-	}
-	return vm.checkPending()
+	return nil
 }
 
-func (vm *VM) attachWait(n, top uint32) error {
+// soundWaiter says whether record n, which a link named, is one that waits.
+func (vm *VM) soundWaiter(n uint32) bool {
 	a := wrAddr(n)
-	g, mode := ld64(a+wrG), ld64(a+wrMode)&0xff
-	prev, next, ofG := ld32(a+wrLinks), ld32(a+wrLinks+4), ld64(a+wrNextOfG)
-	bad := g > hget(hdrGHigh) || mode == 0 || mode > waitSema || prev > top || next > top || ofG > uint64(top)
-	bad = bad || uint64(ld32(a+wrType)) >= uint64(len(vm.types)) || mode != waitSema && ld32(a+wrType) == 0
-	bad = bad || prev != 0 && ld32(wrAddr(prev)+wrLinks+4) != n || next != 0 && ld32(wrAddr(next)+wrLinks) != n
+	g, mode, typ := ld64(a+wrG), ld64(a+wrMode)&0xff, ld32(a+wrType)
+	bad := uint64(n) > ld64(rtWaitTop) || g == 0 || g > hget(hdrGHigh) || mode == 0 || mode > waitSema ||
+		uint64(typ) >= uint64(len(vm.types)) || mode != waitSema && typ == 0 || isSend(mode) != (ld64(a+wrKey)&1 == 1)
 	if bad {
-		return fmt.Errorf("%w: waiter %d", ErrBadRecord, n)
+		vm.damaged("waiter %d", n)
 	}
-	k := waitKey{ldAddr(a + wrKey), isSend(mode)}
-	q := vm.rt.queues[k]
-	if prev == 0 {
-		q.first = n
-	}
-	if next == 0 {
-		q.last = n
-	}
-	if prev == 0 || next == 0 {
-		vm.rt.queues[k] = q
-	}
-	return nil
-}
-
-// checkPending checks the list of goroutines with a value handed over: whoever has one is in it, once, with the right neighbours.
-func (vm *VM) checkPending() error {
-	seen, prev := uint64(0), uint64(0)
-	for g := ld64(rtPending); g != 0; g = vm.gWait(GID(g), gwPendNext) {
-		if seen++; g > hget(hdrGHigh) || seen > hget(hdrGHigh) || vm.gWait(GID(g), gwPendPrev) != prev || vm.gWait(GID(g), gwPendLen) == 0 {
-			return fmt.Errorf("%w: pending select of goroutine record %d", ErrBadRecord, g)
-		}
-		prev = g
-	}
-	for g := GID(1); uint64(g) <= hget(hdrGHigh); g++ {
-		if vm.gWait(g, gwPendLen) != 0 {
-			seen--
-		}
-	}
-	if seen != 0 {
-		return fmt.Errorf("%w: list of pending selects", ErrBadRecord)
-	}
-	return nil
+	return !bad
 }
 
 // waiterFrame checks, before a value is stored into or taken from a parked goroutine's frame, that the goroutine is
@@ -194,6 +137,10 @@ type waiter struct {
 func (vm *VM) addWaiter(g GID, w *waiter) bool {
 	n := uint32(ld64(rtWaitFree))
 	vm.touch(rtWaitFree, 16)
+	if n != 0 && (uint64(n) > ld64(rtWaitTop) || ld64(wrAddr(n)+wrG) != 0) {
+		vm.damaged("free waiter %d", n)
+		return false
+	}
 	if n == 0 {
 		top := ld64(rtWaitTop)
 		if top+1 >= maxWaits {
@@ -207,7 +154,7 @@ func (vm *VM) addWaiter(g GID, w *waiter) bool {
 	a := wrAddr(n)
 	vm.touch(a, wrSize)
 	st64(a+wrG, uint64(g))
-	stAddr(a+wrKey, w.key)
+	st64(a+wrKey, waitKey(w.key, isSend(w.mode)))
 	st64(a+wrMode, w.mode|uint64(w.index)<<8)
 	st64(a+wrValue, w.value)
 	id := bytecode.TypeID(0)
@@ -217,27 +164,47 @@ func (vm *VM) addWaiter(g GID, w *waiter) bool {
 	st64(a+wrType, uint64(id)|uint64(w.ok)<<32)
 	st64(a+wrNextOfG, vm.gWait(g, gwWaits))
 	vm.setGWait(g, gwWaits, uint64(n))
-	vm.link(n, waitKey{w.key, isSend(w.mode)}, w.front)
+	vm.link(n, w.front)
 	return true
 }
 
-func (vm *VM) link(n uint32, k waitKey, front bool) {
+// link puts a record into its key's queue.
+func (vm *VM) link(n uint32, front bool) {
 	a := wrAddr(n)
-	q, ok := vm.rt.queues[k]
+	st64(a+wrLinks, 0)
+	st64(a+wrChain, 0)
+	f := vm.queueOf(ld64(a + wrKey))
 	switch {
-	case !ok:
-		q = waitQueue{n, n}
-		st64(a+wrLinks, 0)
+	case f == 0:
+		st32(a+wrChain+4, n)
+		vm.chain(waitTable, n)
 	case front:
-		st64(a+wrLinks, uint64(q.first)<<32)
-		setLink(vm, q.first, n, false)
-		q.first = n
+		st64(a+wrLinks, uint64(f)<<32)
+		st32(a+wrChain+4, ld32(wrAddr(f)+wrChain+4))
+		setLink(vm, f, n, false)
+		vm.unchain(waitTable, f, n)
 	default:
-		st64(a+wrLinks, uint64(q.last))
-		setLink(vm, q.last, n, true)
-		q.last = n
+		last := ld32(wrAddr(f) + wrChain + 4)
+		if uint64(last) > ld64(rtWaitTop) || ld32(wrAddr(last)+wrLinks+4) != 0 {
+			vm.damaged("queue of waiter %d", f)
+			return
+		}
+		st64(a+wrLinks, uint64(last))
+		setLink(vm, last, n, true)
+		vm.set32(wrAddr(f)+wrChain+4, n)
 	}
-	vm.rt.queues[k] = q
+}
+
+// queueOf is the first record of the queue with the key, 0 if there is none.
+func (vm *VM) queueOf(key uint64) uint32 {
+	if ld64(rtWaitTable) == 0 {
+		return 0
+	}
+	n := vm.lookup(waitTable, hashKey(key), func(n uint32) bool { return ld64(wrAddr(n)+wrKey) == key })
+	if n == 0 || !vm.soundWaiter(n) {
+		return 0
+	}
+	return n
 }
 
 // setLink stores a neighbour in record n's links.
@@ -268,34 +235,31 @@ func (vm *VM) unlinkAll(g GID) {
 }
 
 func (vm *VM) unlink(n uint32) {
-	a := wrAddr(n)
-	k := waitKey{ldAddr(a + wrKey), isSend(ld64(a+wrMode) & 0xff)}
+	a, top := wrAddr(n), ld64(rtWaitTop)
 	prev, next := ld32(a+wrLinks), ld32(a+wrLinks+4)
-	q := vm.rt.queues[k]
-	if prev != 0 {
-		setLink(vm, prev, next, true)
-	} else {
-		q.first = next
+	if uint64(prev) > top || uint64(next) > top || prev != 0 && ld32(wrAddr(prev)+wrLinks+4) != n || next != 0 && ld32(wrAddr(next)+wrLinks) != n {
+		vm.damaged("links of waiter %d", n)
+		return
 	}
 	if next != 0 {
 		setLink(vm, next, prev, false)
-	} else {
-		q.last = prev
 	}
-	if q.first == 0 {
-		delete(vm.rt.queues, k)
-	} else {
-		vm.rt.queues[k] = q
+	switch {
+	case prev == 0 && next == 0:
+		vm.unchain(waitTable, n, 0)
+	case prev == 0:
+		vm.set32(wrAddr(next)+wrChain+4, ld32(a+wrChain+4))
+		vm.unchain(waitTable, n, next)
+	default:
+		setLink(vm, prev, next, true)
+		if f := vm.queueOf(ld64(a + wrKey)); next == 0 && f != 0 {
+			vm.set32(wrAddr(f)+wrChain+4, prev)
+		}
 	}
 }
 
 // firstWaiter is the number of the first record in a queue, 0 if it is empty.
-func (vm *VM) firstWaiter(key Addr, send bool) uint32 {
-	if len(vm.rt.queues) == 0 {
-		return 0
-	}
-	return vm.rt.queues[waitKey{key, send}].first
-}
+func (vm *VM) firstWaiter(key Addr, send bool) uint32 { return vm.queueOf(waitKey(key, send)) }
 
 // wake ends the waiting of goroutine g with the given state and case.
 func (vm *VM) wake(g GID, state uint64, index uint64) {
@@ -307,49 +271,20 @@ func (vm *VM) wake(g GID, state uint64, index uint64) {
 
 // pend records that slots of a select's goroutine hold a value that no stack map names yet.
 func (vm *VM) pend(g GID, slot, n int) {
-	vm.unpend(g) // a select that did not go on as it should have: forged
-	if n == 0 {
-		return
-	}
-	head := GID(ld64(rtPending))
 	vm.setGWait(g, gwPendSlot, uint64(slot))
 	vm.setGWait(g, gwPendLen, uint64(n))
-	vm.setGWait(g, gwPendPrev, 0)
-	vm.setGWait(g, gwPendNext, uint64(head))
-	if head != 0 {
-		vm.setGWait(head, gwPendPrev, uint64(g))
-	}
-	vm.touch(rtPending, 8)
-	st64(rtPending, uint64(g))
 }
 
 // unpend undoes pend once the select has gone on.
-func (vm *VM) unpend(g GID) {
-	if vm.gWait(g, gwPendLen) == 0 {
+func (vm *VM) unpend(g GID) { vm.setGWait(g, gwPendLen, 0) }
+
+// markPending reports the pointers in a goroutine's slots that no stack map names yet.
+func (vm *VM) markPending(g GID, mark func(Addr)) {
+	slot, n := vm.gWait(g, gwPendSlot), vm.gWait(g, gwPendLen)
+	if n == 0 || n > bytecode.MaxFrame || !vm.waiterFrame(g, slot, int(n)) {
 		return
 	}
-	prev, next := GID(vm.gWait(g, gwPendPrev)), GID(vm.gWait(g, gwPendNext))
-	if prev != 0 {
-		vm.setGWait(prev, gwPendNext, uint64(next))
-	} else {
-		vm.touch(rtPending, 8)
-		st64(rtPending, uint64(next))
-	}
-	if next != 0 {
-		vm.setGWait(next, gwPendPrev, uint64(prev))
-	}
-	vm.setGWait(g, gwPendLen, 0)
-}
-
-// markPending reports the pointers in slots that no stack map names yet.
-func (vm *VM) markPending(mark func(Addr)) {
-	for g := GID(ld64(rtPending)); g != 0; g = GID(vm.gWait(g, gwPendNext)) {
-		slot, n := int(vm.gWait(g, gwPendSlot)), int(vm.gWait(g, gwPendLen))
-		if !vm.waiterFrame(g, uint64(slot), n) {
-			continue
-		}
-		for i := range n {
-			mark(ldAddr(vm.slotAddrOf(g, slot+i)))
-		}
+	for i := range int(n) {
+		mark(ldAddr(vm.slotAddrOf(g, int(slot)+i)))
 	}
 }

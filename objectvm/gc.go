@@ -2,7 +2,6 @@ package objectvm
 
 import (
 	"math/bits"
-	"slices"
 	"time"
 
 	"phantomvm/bytecode"
@@ -31,15 +30,10 @@ func (vm *VM) collect() {
 	vm.gcWanted = false
 	vm.hset(hdrGCCount, hget(hdrGCCount)+1)
 	h := &vm.heap
-	for p := uint64(0); p < hget(hdrHeapPages); {
-		s := ld32(h.pageEntry(p))
-		if s == 0 {
-			p++
-			continue
+	for s := uint32(1); uint64(s) <= hget(hdrSpanHigh); s++ {
+		if v := vm.viewSpan(s); v != nil && v.elem != 0 {
+			clear(bytesAt(h.marks(v.base), (v.count+63)/64*8))
 		}
-		r := spanAddr(s)
-		clear(bytesAt(h.marks(ldAddr(r+spanBase)), (ld64(r+spanCount)+63)/64*8))
-		p += ld64(r + spanPages)
 	}
 	vm.markRoots()
 	vm.drain()
@@ -58,51 +52,52 @@ func (vm *VM) countGC(began time.Time) {
 	vm.gcNanos += uint64(time.Since(began))
 }
 
-// find resolves an address to span record, object number and object; ok is false for anything but an allocated object.
-func (vm *VM) find(a Addr) (r Addr, i uint64, ok bool) {
+// find resolves an address to a span and the number of an object; v is nil for anything but an allocated object.
+func (vm *VM) find(a Addr) (v *view, i uint64) {
 	h := &vm.heap
-	off := uint64(a - h.base)
-	p := off >> heapShift
+	p := uint64(a-h.base) >> heapShift
 	if a < h.base || p >= hget(hdrHeapPages) {
-		return 0, 0, false
+		return nil, 0
 	}
-	s := ld32(h.pageEntry(p))
+	s := vm.spanAt(p)
 	if s == 0 {
-		return 0, 0, false
+		return nil, 0
 	}
-	r = spanAddr(s)
-	base := ldAddr(r + spanBase)
-	i = uint64(a-base) / ld64(r+spanElem)
-	if i >= ld64(r+spanCount) {
-		return 0, 0, false
+	v = viewOf(s)
+	i = v.object(uint64(a - v.base))
+	if i >= v.count || ld64(h.bitmap(v.base)+Addr(i/64)*8)>>(i%64)&1 == 0 {
+		return nil, 0
 	}
-	return r, i, ld64(h.bitmap(base)+Addr(i/64)*8)>>(i%64)&1 == 1
+	return v, i
 }
 
 // mark marks the object that a points into.
 func (vm *VM) mark(a Addr) {
-	r, i, ok := vm.find(a)
-	if !ok {
+	v, i := vm.find(a)
+	if v == nil {
 		return
 	}
-	w := vm.heap.marks(ldAddr(r+spanBase)) + Addr(i/64)*8
-	if v := ld64(w); v>>(i%64)&1 == 0 {
-		st64(w, v|1<<(i%64))
-		if ld64(r+spanMask) != 0 || ld64(r+spanType) != 0 {
-			vm.markStack = append(vm.markStack, markItem{r, ldAddr(r+spanBase) + Addr(i*ld64(r+spanElem))})
+	w := vm.heap.marks(v.base) + Addr(i/64)*8
+	if m := ld64(w); m>>(i%64)&1 == 0 {
+		st64(w, m|1<<(i%64))
+		if v.mask != 0 || v.typ != 0 {
+			vm.markStack = append(vm.markStack, markItem{v, v.base + Addr(i*v.elem)})
 		}
 	}
 }
 
-type markItem struct{ span, obj Addr }
+type markItem struct {
+	span *view
+	obj  Addr
+}
 
 // isMarked says whether the object that a points into survives; true for addresses outside the heap.
 func (vm *VM) isMarked(a Addr) bool {
-	r, i, ok := vm.find(a)
-	if !ok {
+	v, i := vm.find(a)
+	if v == nil {
 		return a < vm.heap.base
 	}
-	return ld64(vm.heap.marks(ldAddr(r+spanBase))+Addr(i/64)*8)>>(i%64)&1 == 1
+	return ld64(vm.heap.marks(v.base)+Addr(i/64)*8)>>(i%64)&1 == 1
 }
 
 func (vm *VM) drain() {
@@ -115,10 +110,10 @@ func (vm *VM) drain() {
 
 // scan marks what an object points to.
 func (vm *VM) scan(it markItem) {
-	size, unit := ld64(it.span+spanElem), ld64(it.span+spanUnit)
-	mask := []uint64{ld64(it.span + spanMask)}
-	if ta := ld64(it.span + spanType); ta != 0 {
-		t := vm.placedType(ta)
+	size, unit := it.span.elem, it.span.unit
+	mask := []uint64{it.span.mask}
+	if ta := it.span.typ; ta != 0 {
+		t := vm.placedType(uint64(ta))
 		if t == nil || len(t.Mask) == 0 { // a damaged record: every word may be a pointer
 			vm.scanWords(it.obj, size)
 			return
@@ -170,6 +165,7 @@ func (vm *VM) markRoots() {
 // markG marks what a goroutine holds.
 func (vm *VM) markG(g GID) {
 	vm.mark(Addr(gGet(g, gFn)))
+	vm.markPending(g, vm.mark)
 	for d := gGet(g, gDefer); d != 0; d = poolGet(d, poolNext) {
 		vm.mark(Addr(poolGet(d, deferFn)))
 	}
@@ -211,70 +207,48 @@ func (vm *VM) sweep() {
 	}
 	h := &vm.heap
 	for _, l := range h.lists {
-		l.cur, l.room = 0, l.room[:0]
+		l.cur = 0
 	}
-	h.free, h.live, h.bytes = h.free[:0], 0, 0
-	pages := hget(hdrHeapPages)
-	for p := uint64(0); p < pages; {
-		s := ld32(h.pageEntry(p))
-		if s == 0 {
-			h.addFree(p, 1)
-			p++
-			continue
+	h.live, h.bytes = 0, 0
+	for s := uint32(1); uint64(s) <= hget(hdrSpanHigh); s++ {
+		if v := vm.viewSpan(s); v != nil && v.elem != 0 {
+			vm.sweepSpan(s, v)
 		}
-		n := ld64(spanAddr(s) + spanPages)
-		if !vm.sweepSpan(s) {
-			h.addFree(p, n)
-		}
-		p += n
 	}
-	slices.Reverse(h.free) // takePages looks from the end: low addresses first
-	for l := range h.lists {
-		slices.Reverse(h.lists[l].room)
-	}
+	vm.hset(hdrLive, h.live)
 	h.goal = max(minGoal, h.live)
 }
 
-func (h *heap) addFree(first, n uint64) {
-	if k := len(h.free); k > 0 && h.free[k-1].first+h.free[k-1].n == first {
-		h.free[k-1].n += n
-		return
-	}
-	h.free = append(h.free, pageRun{first, n})
-}
-
-// sweepSpan clears the allocation bits of dead objects; it frees the span and returns false if none is left.
-func (vm *VM) sweepSpan(s uint32) bool {
-	h := &vm.heap
-	r := spanAddr(s)
-	base, n, size, count := ldAddr(r+spanBase), ld64(r+spanPages), ld64(r+spanElem), ld64(r+spanCount)
-	bm, mk := h.bitmap(base), h.marks(base)
+// sweepSpan clears the allocation bits of dead objects; it frees the span if none is left.
+func (vm *VM) sweepSpan(s uint32, v *view) {
+	h, r := &vm.heap, spanAddr(s)
+	bm, mk := h.bitmap(v.base), h.marks(v.base)
 	used := uint64(0)
-	for i := uint64(0); i < count; i += 64 {
+	for i := uint64(0); i < v.count; i += 64 {
 		at := Addr(i / 8)
 		old := ld64(bm + at)
-		if count-i < 64 {
-			old &= 1<<(count-i) - 1
+		if v.count-i < 64 {
+			old &= 1<<(v.count-i) - 1
 		}
 		live := old & ld64(mk+at)
 		used += uint64(bits.OnesCount64(live))
 		if vm.cfg.GCStress {
-			vm.poisonDead(base, size, i, old&^live)
+			vm.poisonDead(v.base, v.elem, i, old&^live)
 		}
 		vm.set(bm+at, live)
 	}
 	vm.set(r+spanUsed, used)
-	if used == 0 {
-		vm.set(r+spanPages, 0)
-		h.spares = append(h.spares, s)
-		first := uint64(base-h.base) >> heapShift
-		vm.touch(h.pageEntry(first), n*4)
-		clear(bytesAt(h.pageEntry(first), n*4))
-		return false
+	h.live += used * v.elem
+	in := listed(spanLists, s)
+	switch {
+	case used == 0:
+		if in {
+			vm.remove(spanLists, classAddr(v.class)+classRoom, s)
+		}
+		vm.freeSpan(s)
+	case used < v.count && !in:
+		vm.pushFront(spanLists, classAddr(v.class)+classRoom, s)
 	}
-	h.live += used * size
-	vm.listSpan(s)
-	return true
 }
 
 func (vm *VM) poisonDead(base Addr, size, first, dead uint64) {

@@ -137,7 +137,7 @@ func (vm *VM) newG(fn Addr, args ...uint64) (GID, bool) {
 		vm.gSet(g, gCreator, uint64(hot().pc))
 		vm.gSet(g, gParent, gGet(vm.cur, gID))
 	}
-	vm.checked[g] = true
+	vm.setChecked(g, true)
 	vm.enqueue(g)
 	return g, true
 }
@@ -145,6 +145,10 @@ func (vm *VM) newG(fn Addr, args ...uint64) (GID, bool) {
 func (vm *VM) takeRecord() (GID, bool) {
 	g := hget(hdrGFree)
 	if g != 0 {
+		if g > hget(hdrGHigh) || gGet(GID(g), gStatus) != gFree {
+			vm.damaged("free goroutine record %d", g)
+			return 0, false
+		}
 		vm.hset(hdrGFree, gGet(GID(g), gNext))
 	} else {
 		if g = hget(hdrGHigh) + 1; g > maxG {
@@ -174,7 +178,7 @@ func (vm *VM) endG(g GID) {
 	vm.gSet(g, gNext, hget(hdrGFree))
 	vm.hset(hdrGFree, uint64(g))
 	vm.hset(hdrGLive, hget(hdrGLive)-1)
-	delete(vm.checked, g)
+	vm.setChecked(g, false)
 	if vm.cur == g {
 		vm.cur = 0
 	}
@@ -197,6 +201,10 @@ func (vm *VM) enqueue(g GID) {
 	vm.gSet(g, gStatus, gRunnable)
 	vm.gSet(g, gNext, 0)
 	if tail := hget(hdrRunTail); tail != 0 {
+		if tail > hget(hdrGHigh) || gGet(GID(tail), gStatus) != gRunnable {
+			vm.damaged("run queue ends with %d", tail)
+			return
+		}
 		vm.gSet(GID(tail), gNext, uint64(g))
 	} else {
 		vm.hset(hdrRunHead, uint64(g))
@@ -208,6 +216,10 @@ func (vm *VM) enqueue(g GID) {
 func (vm *VM) dequeue() GID {
 	g := GID(hget(hdrRunHead))
 	if g == 0 {
+		return 0
+	}
+	if uint64(g) > hget(hdrGHigh) || gGet(g, gStatus) != gRunnable {
+		vm.damaged("run queue at %d", g)
 		return 0
 	}
 	next := gGet(g, gNext)
@@ -254,12 +266,20 @@ func (vm *VM) setSlotOf(g GID, i int, v uint64) {
 
 // checkG validates a goroutine at its first use in this incarnation.
 func (vm *VM) checkG(g GID) error {
-	if vm.checked[g] {
+	if w := int(g / 64); w < len(vm.checked) && vm.checked[w]>>(g%64)&1 == 1 {
 		return nil
 	}
 	if err := vm.validateG(g); err != nil {
 		return fmt.Errorf("%w: goroutine record %d: %w", ErrArena, g, err)
 	}
-	vm.checked[g] = true
+	vm.setChecked(g, true)
 	return nil
+}
+
+func (vm *VM) setChecked(g GID, v bool) {
+	w := int(g / 64)
+	if w >= len(vm.checked) {
+		vm.checked = append(vm.checked, make([]uint64, w+1-len(vm.checked))...)
+	}
+	vm.checked[w] = vm.checked[w]&^(1<<(g%64)) | b2w(v)<<(g%64)
 }

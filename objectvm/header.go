@@ -39,7 +39,17 @@ const (
 	hdrCrashed  // 1: the program ends by an uncaught panic or a fatal error
 	hdrSyncHead // goroutines in phantom.Sync, linked by gNext, see sync.go
 	hdrSyncTail
-	hdrUser = 128
+	hdrSyncLen
+
+	hdrWaitIO                                  // 3 list heads: goroutines that wait for input, for room in streams 1 and 2 (first | last << 32), linked by gNext
+	hdrSpareSpan = hdrWaitIO + 3               // first free span record
+	hdrClassHigh = hdrSpareSpan + 1            // classes ever used
+	hdrClasses   = hdrClassHigh + 1            // 2 words of the table of classes
+	hdrStackFree = hdrClasses + 2              // list of stack blocks of no class
+	hdrStackRoom = hdrStackFree + 1            // a list of stack blocks with room per class
+	hdrLive      = hdrStackRoom + chunkClasses // bytes of objects that survived the last collection
+	hdrFreeRuns  = 64                          // a list of free runs of heap pages per power of two
+	hdrUser      = 128
 )
 
 const headerMagic = 0x314d565f544e4850 // "PHNT_VM1"
@@ -77,7 +87,7 @@ func checkHeader() error {
 		return fmt.Errorf("%w: goroutine table", ErrArena)
 	case hget(hdrPoolHigh) > maxPool || hget(hdrPoolFree) > hget(hdrPoolHigh):
 		return fmt.Errorf("%w: record pool", ErrArena)
-	case hget(hdrArenaLimit) > DataSize || hget(hdrHeapPages) > DataSize/heapPage || hget(hdrSpanHigh) > maxSpans || hget(hdrBlockHigh) > maxBlocks:
+	case hget(hdrArenaLimit) > DataSize || hget(hdrHeapPages) > DataSize/heapPage || hget(hdrSpanHigh) >= maxSpans || hget(hdrClassHigh) >= maxClasses || hget(hdrBlockHigh) > maxBlocks:
 		return fmt.Errorf("%w: heap tables", ErrArena)
 	}
 	for s := range 2 {

@@ -6,16 +6,17 @@ import (
 )
 
 // The heap: DATA behind the globals segment, cut into pages of 8 KiB. A span is a run of pages that holds objects of one size
-// and one pointer pattern, so that objects need no header. In META lie
+// and one pointer pattern, so that objects need no header; a run of free pages is a span, too. In META lie
 //
-//	page table    4 bytes per heap page: number of the span that it belongs to, 0 for a free page
+//	page table    4 bytes per heap page: number of the span that it belongs to. Of a free run only the first and the last page's are right
 //	span records  spanSize bytes each, see below
 //	bitmaps       bitmapBytes per heap page; bit i of a span's first pages' bitmap says that its object i is allocated
+//	classes       what spans of small objects have in common, and the list of those with room
 //
 // The pattern of an object is a mask of its first 64 words, repeated each unit bytes (unit 0: once); or, for larger
 // units, that of a type, given by its descriptor's address. Free objects hold garbage: allocation zeroes.
 //
-// Volatile, rebuilt by attachHeap: lists of spans with room by (size, pattern), and free runs of pages.
+// Lists, tables and free runs need no rebuilding: a VM that is built on the arena reads what it uses (spans.go).
 
 const (
 	heapShift   = 13
@@ -24,7 +25,10 @@ const (
 	maxSpans    = DataSize / heapPage
 	maxSmall    = 32 << 10
 
-	metaSpans = metaHeap + 64<<20
+	metaSpans      = metaHeap + 64<<20
+	metaClasses    = metaHeap + 1<<30
+	metaClassTable = metaHeap + 1<<30 + 512<<20
+	maxClasses     = 1 << 22
 
 	// zeroBase is the address of zero-size objects: zero bytes at the start of RO.
 	zeroBase = ROBase + 32
@@ -34,13 +38,21 @@ const (
 const (
 	spanBase  = 8 * iota // address
 	spanPages            // number of heap pages, 0 for a free record
-	spanElem             // object size in bytes
-	spanCount            // number of objects
+	spanElem             // object size in bytes, 0 for a free run
 	spanMask             // pointer mask
 	spanUnit             // bytes after which the mask repeats, 0: not
 	spanType             // descriptor's address if the mask is that of a type
 	spanUsed             // allocated objects
+	spanLink             // of the list that the span is in, see lists.go
 	spanSize             // of the record
+)
+
+// Words of a class: those of a spanKey, the list of its spans with room, the link of the table of classes.
+const (
+	classKey  = 0
+	classRoom = 32
+	classLink = 40
+	classSize = 64
 )
 
 // spanKey is what objects of one span have in common.
@@ -49,26 +61,21 @@ type spanKey struct {
 	typ              Addr
 }
 
-// spanList holds the spans of one key that may have room.
+// spanList is where objects of one key are allocated.
 type spanList struct {
-	key  spanKey
-	cur  uint32 // span that is allocated from
-	next uint64 // first object of cur that may be free
-	room []uint32
+	key   spanKey
+	class uint32 // 0: a large object
+	cur   uint32 // span that is allocated from, the first of the class's list
+	next  uint64 // first object of cur that may be free
 }
-
-// pageRun is a run of free heap pages.
-type pageRun struct{ first, n uint64 }
 
 type heap struct {
 	base   Addr // of page 0
 	lists  map[spanKey]*spanList
 	byType []*spanList // by TypeID, for single objects
-	free   []pageRun
-	spares []uint32 // free span records
-	bytes  uint64   // allocated since the last collection
-	live   uint64   // bytes that survived it
-	goal   uint64   // of bytes
+	bytes  uint64      // allocated since the last collection
+	live   uint64      // bytes that survived it
+	goal   uint64      // of bytes
 }
 
 func spanAddr(s uint32) Addr { return metaSpans + Addr(s)*spanSize }
@@ -176,7 +183,7 @@ func (vm *VM) spanListOf(k spanKey) *spanList {
 	}
 	l := vm.heap.lists[k]
 	if l == nil {
-		l = &spanList{key: k}
+		l = &spanList{key: k, class: vm.classOf(k)}
 		vm.heap.lists[k] = l
 	}
 	return l
@@ -193,15 +200,17 @@ func (vm *VM) allocFrom(l *spanList) (Addr, bool) {
 				}
 				return a, true
 			}
+			if listed(spanLists, l.cur) && !vm.remove(spanLists, classAddr(l.class)+classRoom, l.cur) { // full, but for what is set aside
+				return 0, false
+			}
 			l.cur = 0
 		}
-		if n := len(l.room); n > 0 {
-			l.cur, l.next, l.room = l.room[n-1], 0, l.room[:n-1]
-			continue
-		}
-		s, ok := vm.newSpan(l.key)
-		if !ok {
-			return 0, false
+		s := vm.spanWithRoom(l)
+		if s == 0 {
+			var ok bool
+			if s, ok = vm.newSpan(l); !ok {
+				return 0, false
+			}
 		}
 		l.cur, l.next = s, 0
 	}
@@ -209,8 +218,8 @@ func (vm *VM) allocFrom(l *spanList) (Addr, bool) {
 
 // takeObject allocates in the list's current span.
 func (vm *VM) takeObject(l *spanList) (Addr, bool) {
-	r := spanAddr(l.cur)
-	base, count, size := ldAddr(r+spanBase), ld64(r+spanCount), l.key.size
+	v := viewOf(l.cur)
+	r, base, count, size := spanAddr(l.cur), v.base, v.count, v.elem
 	bm := vm.heap.bitmap(base)
 	for i := l.next; i < count; {
 		w := ^ld64(bm+Addr(i/64)*8) >> (i % 64)
@@ -235,69 +244,6 @@ func (vm *VM) takeObject(l *spanList) (Addr, bool) {
 	return 0, false
 }
 
-// newSpan makes a span for objects of the key.
-func (vm *VM) newSpan(k spanKey) (uint32, bool) {
-	h := &vm.heap
-	pages := (k.size + heapPage - 1) / heapPage
-	if k.size > 1024 && k.size <= maxSmall {
-		pages = (k.size*8 + heapPage - 1) / heapPage
-	}
-	first, ok := vm.takePages(pages)
-	if !ok {
-		return 0, false
-	}
-	var s uint32
-	if n := len(h.spares); n > 0 {
-		s, h.spares = h.spares[n-1], h.spares[:n-1]
-	} else {
-		high := hget(hdrSpanHigh) + 1
-		vm.hset(hdrSpanHigh, high)
-		s = uint32(high)
-	}
-	base := h.base + Addr(first)<<heapShift
-	count := pages * heapPage / k.size
-	if k.size > maxSmall {
-		count = 1
-	}
-	r := spanAddr(s)
-	vm.touch(r, spanSize)
-	for i, v := range [...]uint64{uint64(base), pages, k.size, count, k.mask, k.unit, uint64(k.typ), 0} {
-		st64(r+Addr(i)*8, v)
-	}
-	vm.touch(h.pageEntry(first), pages*4)
-	for p := first; p < first+pages; p++ {
-		st32(h.pageEntry(p), s)
-	}
-	bm, n := h.bitmap(base), (count+63)/64*8
-	for o := uint64(0); o < n; o += 8 {
-		vm.set(bm+Addr(o), 0)
-	}
-	return s, true
-}
-
-// takePages finds n free heap pages, first fit, and moves the heap's end if there are none.
-func (vm *VM) takePages(n uint64) (uint64, bool) {
-	h := &vm.heap
-	for i := len(h.free) - 1; i >= 0; i-- {
-		r := &h.free[i]
-		if r.n < n {
-			continue
-		}
-		first := r.first
-		if r.first, r.n = r.first+n, r.n-n; r.n == 0 {
-			h.free = append(h.free[:i], h.free[i+1:]...)
-		}
-		return first, true
-	}
-	used := hget(hdrHeapPages)
-	if n > DataSize>>heapShift || uint64(h.base-DataBase)+(used+n)<<heapShift+stackBytes() > hget(hdrArenaLimit) {
-		return 0, false
-	}
-	vm.hset(hdrHeapPages, used+n)
-	vm.setLimits()
-	return used, true
-}
-
 // setLimits tells the loop where DATA ends.
 func (vm *VM) setLimits() {
 	end := uint64(vm.heap.base-ROBase) + hget(hdrHeapPages)<<heapShift
@@ -312,7 +258,7 @@ func (vm *VM) initHeap() {
 	vm.setLimits()
 }
 
-// attachHeap checks the span table and rebuilds the lists.
+// attachHeap checks what is not checked when a record is used.
 func (vm *VM) attachHeap() error {
 	vm.initHeap()
 	h := &vm.heap
@@ -320,70 +266,10 @@ func (vm *VM) attachHeap() error {
 	if uint64(h.base-DataBase)+pages<<heapShift >= DataSize { // loads of several words read up to two words past the end
 		return fmt.Errorf("%w: heap of %d pages", ErrArena, pages)
 	}
-	seen := uint64(0)
-	for s := uint32(1); uint64(s) <= hget(hdrSpanHigh); s++ {
-		r := spanAddr(s)
-		n := ld64(r + spanPages)
-		if n == 0 {
-			h.spares = append(h.spares, s)
-			continue
-		}
-		if err := vm.checkSpan(s, pages); err != nil {
-			return err
-		}
-		seen += n
-		h.live += ld64(r+spanUsed) * ld64(r+spanElem)
-		vm.listSpan(s)
+	if hget(hdrSpareSpan) > hget(hdrSpanHigh) || classTable.damaged(maxClasses) {
+		return fmt.Errorf("%w: tables of the heap", ErrArena)
 	}
-	run := pageRun{}
-	for p := range pages {
-		if ld32(h.pageEntry(p)) != 0 {
-			continue
-		}
-		seen++
-		if run.n > 0 && run.first+run.n == p {
-			run.n++
-			continue
-		}
-		if run.n > 0 {
-			h.free = append(h.free, run)
-		}
-		run = pageRun{p, 1}
-	}
-	if run.n > 0 {
-		h.free = append(h.free, run)
-	}
-	if seen != pages {
-		return fmt.Errorf("%w: spans cover %d of %d heap pages", ErrArena, seen, pages)
-	}
+	h.live = hget(hdrLive)
 	h.goal = max(minGoal, h.live)
-	return nil
-}
-
-// listSpan puts a span with room into its list.
-func (vm *VM) listSpan(s uint32) {
-	r := spanAddr(s)
-	if ld64(r+spanUsed) < ld64(r+spanCount) {
-		k := spanKey{ld64(r + spanElem), ld64(r + spanMask), ld64(r + spanUnit), ldAddr(r + spanType)}
-		l := vm.spanListOf(k)
-		l.room = append(l.room, s)
-	}
-}
-
-// checkSpan validates a span record that came from disk.
-func (vm *VM) checkSpan(s uint32, pages uint64) error {
-	r := spanAddr(s)
-	base, n, size, count := ldAddr(r+spanBase), ld64(r+spanPages), ld64(r+spanElem), ld64(r+spanCount)
-	first := uint64(base-vm.heap.base) >> heapShift
-	bad := base < vm.heap.base || base&(heapPage-1) != 0 || n > pages || first > pages-n || size == 0 || size > n*heapPage ||
-		count == 0 || count > n*heapPage/size || count > n*bitmapBytes*8 || ld64(r+spanUsed) > count || ld64(r+spanUnit)&7 != 0 || size&7 != 0 && count != 1
-	if !bad {
-		for p := first; p < first+n; p++ {
-			bad = bad || ld32(vm.heap.pageEntry(p)) != s
-		}
-	}
-	if bad {
-		return fmt.Errorf("%w: span %d", ErrArena, s)
-	}
 	return nil
 }

@@ -97,9 +97,11 @@ func TestStackChunks(t *testing.T) {
 	for i := range all {
 		r.vm.freeChunk(all[i*31%len(all)].a)
 	}
-	if err := r.vm.attachStacks(); err != nil {
+	vm, err := Attach(r.arena, r.cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
+	r.vm = vm
 	for range 400 {
 		if _, _, ok := r.vm.newChunk(1 << minChunk); !ok {
 			t.Fatal("no stack memory after freeing")

@@ -26,23 +26,8 @@ func (vm *VM) input(p []byte) (n int, wait bool) {
 // parkInput parks the running goroutine until WakeInput; the caller returns Blocked.
 func (vm *VM) parkInput() {
 	vm.park(whyInput, 0)
-	vm.inWait = append(vm.inWait, vm.cur)
+	vm.waitIO(0)
 }
 
 // WakeInput makes goroutines that wait for input ask for it again.
-func (vm *VM) WakeInput() {
-	for _, g := range vm.inWait {
-		vm.ready(g)
-	}
-	vm.inWait = nil
-}
-
-// attachInput wakes goroutines that waited when the arena was saved: their request went with the old VM.
-func (vm *VM) attachInput() {
-	for g := GID(1); uint64(g) <= hget(hdrGHigh); g++ {
-		if gGet(g, gStatus) == gWaiting && waitReason(gGet(g, gReason)) == whyInput {
-			vm.inWait = append(vm.inWait, g)
-		}
-	}
-	vm.WakeInput()
-}
+func (vm *VM) WakeInput() { vm.wakeIO(0) }

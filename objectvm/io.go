@@ -44,10 +44,10 @@ func (vm *VM) put(stream int, p []byte, limit uint64) int {
 // parkOutput parks the running goroutine until Trim makes room; the caller returns Blocked.
 func (vm *VM) parkOutput(stream int) {
 	vm.park(whyOutput, uint64(stream))
-	vm.outWait[stream-1] = append(vm.outWait[stream-1], vm.cur)
+	vm.waitIO(stream)
 }
 
-func (vm *VM) outputBlocked() bool { return len(vm.outWait[0])+len(vm.outWait[1]) > 0 }
+func (vm *VM) outputBlocked() bool { return hget(hdrWaitIO+1)|hget(hdrWaitIO+2) != 0 }
 
 // OutputRange returns the positions between which output of the stream is kept.
 func (vm *VM) OutputRange(stream int) (from, to uint64) {
@@ -84,21 +84,75 @@ func (vm *VM) Trim(stream int, upto uint64) error {
 	}
 	vm.hset(hdrOutFrom+stream-1, upto)
 	if hi-upto < ringSize-ringReserve {
-		for _, g := range vm.outWait[stream-1] {
-			vm.ready(g)
-		}
-		vm.outWait[stream-1] = nil
+		vm.wakeIO(stream)
 	}
 	return nil
 }
 
-// attachOutput finds the goroutines that wait for room.
-func (vm *VM) attachOutput() {
-	for g := GID(1); uint64(g) <= hget(hdrGHigh); g++ {
-		if gGet(g, gStatus) == gWaiting && waitReason(gGet(g, gReason)) == whyOutput {
-			if s := gGet(g, gObj); s == 1 || s == 2 {
-				vm.outWait[s-1] = append(vm.outWait[s-1], g)
+// Goroutines that wait for input (list 0) or for room in a stream (1, 2) are linked by gNext in order of arrival. Waking a list takes
+// as many slices as it needs.
+
+const wokenAtOnce = 256
+
+// waitIO puts the running goroutine, which was parked, at the end of a list.
+func (vm *VM) waitIO(list int) {
+	head := hdrAddr(hdrWaitIO + list)
+	vm.gSet(vm.cur, gNext, 0)
+	first, last := ld32(head), ld32(head+4)
+	if first == 0 {
+		first = uint32(vm.cur)
+	} else if vm.waitsIO(last, list) {
+		vm.gSet(GID(last), gNext, uint64(vm.cur))
+	}
+	vm.set(head, uint64(first)|uint64(vm.cur)<<32)
+}
+
+// waitsIO says whether a link of a list names a goroutine that can be in it.
+func (vm *VM) waitsIO(n uint32, list int) bool {
+	g, want := GID(n), [...]waitReason{whyInput, whyOutput, whyOutput}[list]
+	if n == 0 || uint64(n) > hget(hdrGHigh) || gGet(g, gStatus) != gWaiting || waitReason(gGet(g, gReason)) != want {
+		vm.damaged("goroutine record %d in list %d of those that wait for input or output", n, list)
+		return false
+	}
+	return true
+}
+
+// wakeIO makes all goroutines runnable that are in a list now.
+func (vm *VM) wakeIO(list int) {
+	vm.waking[list] = ld32(hdrAddr(hdrWaitIO+list) + 4)
+	vm.wakeSome()
+}
+
+// wakeSome goes on with what wakeIO has begun.
+func (vm *VM) wakeSome() {
+	left := wokenAtOnce
+	for list := range vm.waking {
+		head := hdrAddr(hdrWaitIO + list)
+		for ; vm.waking[list] != 0 && left > 0; left-- {
+			n := ld32(head)
+			if !vm.waitsIO(n, list) {
+				vm.waking[list] = 0
+				return
 			}
+			next, last := uint32(gGet(GID(n), gNext)), ld32(head+4)
+			if next == 0 {
+				last = 0
+			}
+			vm.set(head, uint64(next)|uint64(last)<<32)
+			if n == vm.waking[list] {
+				vm.waking[list] = 0
+			}
+			vm.ready(GID(n))
+		}
+	}
+}
+
+// attachIO goes on with what an earlier VM may have left undone: requests for input went with it, and there may be room for output.
+func (vm *VM) attachIO() {
+	vm.wakeIO(0)
+	for s := 1; s <= 2; s++ {
+		if from, to := vm.OutputRange(s); to-from < ringSize-ringReserve {
+			vm.wakeIO(s)
 		}
 	}
 }

@@ -11,7 +11,7 @@ package objectvm
 //	4 GiB        goroutine records (grecord.go)
 //	8 GiB        deferred calls and panics (pools.go)
 //	12 GiB       timers and other records of native functions
-//	16 GiB       heap: page table, then span records (heap.go)
+//	16 GiB       heap: page table, span records, classes (heap.go)
 //	20 GiB       heap: allocation bitmaps
 
 // Addr is an address in the arena.
@@ -21,7 +21,7 @@ type Addr uint64
 type PageID uint64
 
 // ArenaLayout is the version of everything this package keeps in the arena. An image with another one is refused.
-const ArenaLayout = 1
+const ArenaLayout = 2
 
 // Page geometry.
 const (
@@ -55,6 +55,8 @@ const (
 	funcTabBase  Addr = 0x0e00_0010_0000 // FuncID -> address of the function's header in CODE, 8 bytes each
 	funcTabSize       = 64 << 20
 	markBase     Addr = 0x0e10_0000_0000 // mark bits, same geometry as the allocation bitmaps
+	viewPages    Addr = 0x0e20_0000_0000 // heap page -> span whose view is valid, see spans.go
+	viewSpans    Addr = 0x0e20_1000_0000 // views of span records
 )
 
 // Parts of META.

@@ -21,6 +21,9 @@ type hotState struct {
 
 func hot() *hotState { return (*hotState)(ptr(volatileBase)) }
 
+// viewOf is the view of a span, see spans.go. Precondition: s < maxSpans.
+func viewOf(s uint32) *view { return (*view)(ptr(viewSpans + Addr(s)*viewSize)) }
+
 func ptr(a Addr) unsafe.Pointer { return unsafe.Add(nil, uintptr(a)) }
 
 func ld8(a Addr) uint8      { return *(*uint8)(ptr(a)) }

@@ -11,8 +11,8 @@ import (
 //
 //	0          header page: random state, hash seed, counts (rt* below)
 //	1 MiB      pairs of the dynamic itabs, 8 bytes each
-//	16 MiB     waiter records of channels, semaphores and condition variables (chans_wait.go)
-//	2 GiB      timer records, 3 GiB the timer heap (timers.go)
+//	16 MiB     waiter records of channels and semaphores (chans_wait.go), 1.5 GiB the table of their queues
+//	2 GiB      timer records, 3 GiB the timer heap (timers.go), 3.5 GiB the table of timers by key
 
 // ErrBadRecord says that a record which the VM keeps in META contradicts itself.
 var ErrBadRecord = errors.New("bad runtime record")
@@ -26,9 +26,10 @@ const (
 	rtWaitTop   = metaNatives + 48 // number of waiter records ever used
 	rtTimerFree = metaNatives + 56
 	rtTimerTop  = metaNatives + 64
-	rtHeapLen   = metaNatives + 72 // entries of the timer heap
-	rtPending   = metaNatives + 80 // first goroutine with a value handed over but not yet taken, see chans.go
-	rtSeq       = metaNatives + 88 // counter behind unique numbers
+	rtHeapLen   = metaNatives + 72  // entries of the timer heap
+	rtSeq       = metaNatives + 80  // counter behind unique numbers
+	rtWaitTable = metaNatives + 88  // 2 words
+	rtTimerKeys = metaNatives + 104 // 2 words
 
 	rtItabs  = metaNatives + 1<<20
 	maxItabs = 1 << 20
@@ -37,25 +38,26 @@ const (
 	rtTimers = metaNatives + 2<<30
 	maxTimer = 1 << 22
 	rtHeap   = metaNatives + 3<<30
+
+	rtWaitBuckets  = metaNatives + 1536<<20
+	rtTimerBuckets = metaNatives + 3584<<20
 )
 
 // runtimeState holds caches over what lies in META and RO.
 type runtimeState struct {
 	ro                *roImage
 	own               ownTypes
-	noItab            map[itabKey]bool // pairs that were tried in vain
-	queues            map[waitKey]waitQueue
+	noItab            map[itabKey]bool    // pairs that were tried in vain
 	dyn               map[Addr]*TypeInfo  // types that the program made, see types_dynamic.go
 	dynEntries        map[Addr]*entryType // of maps among them
 	fault             fault
-	seed              uint64          // copy of rtHashSeed
-	timerOf           map[Addr]uint32 // pending timer by key
-	box               Addr            // address of a boxed element on its way
-	boxes             [2]Addr         // boxed key and element on their way into a map
-	cases             []selectCase    // scratch of opSelect
-	selStart, selStep uint64          // order of the select under way, see shuffled
-	work              uint64          // steps left for one comparison or hash
-	parts             int             // descriptors left for one type made at run time
+	seed              uint64       // copy of rtHashSeed
+	box               Addr         // address of a boxed element on its way
+	boxes             [2]Addr      // boxed key and element on their way into a map
+	cases             []selectCase // scratch of opSelect
+	selStart, selStep uint64       // order of the select under way, see shuffled
+	work              uint64       // steps left for one comparison or hash
+	parts             int          // descriptors left for one type made at run time
 }
 
 // fault is a run-time panic found deep inside an operation; raise makes it happen.
@@ -77,7 +79,7 @@ func (vm *VM) raise() Outcome {
 	return vm.trap(f.code, f.x, 0, f.t1, 0, 0)
 }
 
-// attachRuntime rebuilds vm.rt's caches from the arena and initialises a new one.
+// attachRuntime fills what vm.rt keeps of the arena and initialises a new one.
 func (vm *VM) attachRuntime() error {
 	if ld64(rtInit) == 0 {
 		if err := vm.initRuntime(); err != nil {

@@ -146,9 +146,10 @@ func nativeMemStats(vm *VM, args, _ []uint64) Outcome {
 
 // markRuntime reports what the runtime's records keep alive.
 func (vm *VM) markRuntime(mark func(Addr)) {
-	vm.markPending(mark)
-	for k := range vm.rt.queues { // who waits keeps the channel's address from being used again
-		mark(k.addr)
+	for n := uint32(1); uint64(n) <= ld64(rtWaitTop); n++ { // who waits keeps the channel's address from being used again
+		if ld64(wrAddr(n)+wrG) != 0 {
+			mark(ldAddr(wrAddr(n)+wrKey) >> 1)
+		}
 	}
 	vm.markTimers(mark)
 }

@@ -85,7 +85,9 @@ func (r *typedRig) enter() {
 	for w := gwWaits; w < gUser+32; w++ {
 		r.vm.setGWait(g, w, 0)
 	}
-	r.vm.set(rtPending, 0)
+	for list := range r.vm.waking {
+		r.vm.hset(hdrWaitIO+list, 0)
+	}
 	r.vm.gSet(g, gStatus, gRunning)
 	h := hot()
 	r.vm.cur, h.pc, h.fp = g, Addr(gGet(g, gPC)), Addr(gGet(g, gFP))

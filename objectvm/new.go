@@ -32,7 +32,7 @@ func New(a *Arena, module []byte, cfg Config) (*VM, error) {
 	if len(module) > metaModMax {
 		return nil, fmt.Errorf("%w: %d bytes", ErrModule, len(module))
 	}
-	vm, err := load(cfg, module)
+	vm, err := load(a, cfg, module)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,6 @@ func New(a *Arena, module []byte, cfg Config) (*VM, error) {
 	}
 	vm.startClock(true)
 	vm.initHeap()
-	vm.stacks = stackAlloc{}
 	if err := vm.attachRuntime(); err != nil {
 		return nil, err
 	}
@@ -66,6 +65,8 @@ func New(a *Arena, module []byte, cfg Config) (*VM, error) {
 }
 
 // Attach goes on with the program whose pages are in the arena. Only the arena's bytes matter; cfg's ArenaLimit, Args, Env and Seed are not used.
+// It reads the module and a few pages besides, however large the heap is and however many goroutines and timers there are: each is a read
+// of the device if pages come on demand. What else comes from disk is checked when it is used first.
 func Attach(a *Arena, cfg Config) (*VM, error) {
 	if err := checkHeader(); err != nil {
 		return nil, err
@@ -74,60 +75,26 @@ func Attach(a *Arena, cfg Config) (*VM, error) {
 		return nil, fmt.Errorf("%w: instruction set %d, this VM has %d", ErrArena, v, bytecode.InstructionSet)
 	}
 	module := append([]byte(nil), bytesAt(metaModule, hget(hdrModLen))...)
-	vm, err := load(cfg, module)
+	vm, err := load(a, cfg, module)
 	if err != nil {
 		return nil, err
 	}
 	vm.startClock(false)
-	if err := vm.attachStacks(); err != nil {
-		return nil, err
-	}
 	if err := vm.attachHeap(); err != nil {
-		return nil, err
-	}
-	if err := vm.attachQueue(); err != nil {
 		return nil, err
 	}
 	if err := vm.attachSync(); err != nil {
 		return nil, err
 	}
-	vm.attachOutput()
-	vm.attachInput()
 	if err := vm.attachRuntime(); err != nil {
 		return nil, err
 	}
+	vm.attachIO()
 	return vm, nil
 }
 
-// attachQueue checks the run queue's links.
-func (vm *VM) attachQueue() error {
-	n, last := uint64(0), uint64(0)
-	for g := hget(hdrRunHead); g != 0; g = gGet(GID(g), gNext) {
-		if n++; g > hget(hdrGHigh) || n > hget(hdrGHigh) || gGet(GID(g), gStatus) != gRunnable {
-			return fmt.Errorf("%w: run queue at %d", ErrArena, g)
-		}
-		last = g
-	}
-	if last != hget(hdrRunTail) {
-		return fmt.Errorf("%w: run queue's tail", ErrArena)
-	}
-	n = 0
-	for g := hget(hdrGFree); g != 0; g = gGet(GID(g), gNext) {
-		if n++; g > hget(hdrGHigh) || n > hget(hdrGHigh) || gGet(GID(g), gStatus) != gFree {
-			return fmt.Errorf("%w: free goroutine records at %d", ErrArena, g)
-		}
-	}
-	n = 0
-	for r := hget(hdrPoolFree); r != 0; r = poolGet(r, poolNext) {
-		if n++; r > hget(hdrPoolHigh) || n > hget(hdrPoolHigh) || poolGet(r, poolKind) != 0 {
-			return fmt.Errorf("%w: free records at %d", ErrArena, r)
-		}
-	}
-	return nil
-}
-
 // load decodes and verifies a module and fills the volatile regions.
-func load(cfg Config, module []byte) (*VM, error) {
+func load(a *Arena, cfg Config, module []byte) (*VM, error) {
 	if cfg.Barrier == nil || cfg.Clock == nil {
 		return nil, errors.New("objectvm: Config needs Barrier and Clock")
 	}
@@ -138,8 +105,11 @@ func load(cfg Config, module []byte) (*VM, error) {
 	if err := bytecode.Verify(m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrModule, err)
 	}
-	vm := &VM{cfg: cfg, barrier: cfg.Barrier, clock: cfg.Clock, mod: m, checked: map[GID]bool{}}
+	vm := &VM{cfg: cfg, barrier: cfg.Barrier, clock: cfg.Clock, mod: m}
 	vm.code.flags = opFlags()
+	if err := a.forgetViews(); err != nil {
+		return nil, err
+	}
 	*hot() = hotState{}
 	vm.dropBatches()
 	if err := vm.bindNatives(); err != nil {

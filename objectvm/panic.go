@@ -64,6 +64,10 @@ func (vm *VM) poolSet(n uint64, w int, v uint64) { vm.set(poolAddr(n)+Addr(w)*8,
 func (vm *VM) newRecord(kind uint64) uint64 {
 	n := hget(hdrPoolFree)
 	if n != 0 {
+		if n > hget(hdrPoolHigh) || poolGet(n, poolKind) != 0 {
+			vm.damaged("free record %d", n)
+			return 0
+		}
 		vm.hset(hdrPoolFree, poolGet(n, poolNext))
 	} else {
 		if n = hget(hdrPoolHigh) + 1; n >= maxPool {

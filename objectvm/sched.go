@@ -48,11 +48,17 @@ func (vm *VM) RunSlice(fuel int64) Status {
 		if st, over := vm.ended(); over {
 			return st
 		}
+		if vm.waking != [3]uint32{} {
+			vm.wakeSome()
+		}
 		if due, ok := vm.timersNext(); ok && due <= vm.mono() {
 			vm.timersFire(vm.lastMono())
 		}
 		g := vm.dequeue()
 		if g == 0 {
+			if vm.stop.err != nil || vm.waking != [3]uint32{} {
+				continue
+			}
 			if st, idle := vm.idle(); idle {
 				return st
 			}
@@ -91,7 +97,7 @@ func (vm *VM) idle() (Status, bool) {
 	if due, ok := vm.timersNext(); ok {
 		return Status{Kind: Idle, Until: vm.wallOf(due)}, true
 	}
-	if vm.outputBlocked() || len(vm.inWait) > 0 || vm.Syncing() > 0 {
+	if vm.outputBlocked() || hget(hdrWaitIO) != 0 || vm.Syncing() > 0 {
 		return Status{Kind: Idle, Until: math.MaxInt64}, true
 	}
 	if main := GID(hget(hdrMainG)); main == 0 {

@@ -11,12 +11,12 @@ import (
 //	0   size class + 1, 0 for a free block
 //	8   chunks in use
 //	16  bitmap of chunks in use, 512 bits
-//
-// The lists of blocks with room are volatile and rebuilt by attach.
+//	80  link of the list that the block is in: those with room of each class, and those of no class
 
 const (
 	blockShift   = 20
 	blockRecord  = 128
+	blockLink    = 80
 	maxBlocks    = StacksSize >> blockShift
 	minChunk     = 11 // log of the smallest chunk
 	chunkClasses = blockShift - minChunk + 1
@@ -31,11 +31,6 @@ const (
 	chunkHeader = 32
 )
 
-type stackAlloc struct {
-	partial [chunkClasses][]uint32 // blocks that may have room
-	free    []uint32               // blocks of no class
-}
-
 // stackBytes is the stack memory that counts against the arena's limit.
 func stackBytes() uint64 { return hget(hdrBlockHigh) << blockShift }
 
@@ -45,59 +40,65 @@ func chunkClass(size uint64) int {
 	return max(bits.Len64(size-1)-minChunk, 0)
 }
 
+func blockRoom(class int) Addr { return hdrAddr(hdrStackRoom + class) }
+
 // newChunk returns a chunk of at least size bytes (at most 1 MiB), false if STACKS is full. Its pages are not touched.
 func (vm *VM) newChunk(size uint64) (Addr, uint64, bool) {
 	class := chunkClass(size)
-	s := &vm.stacks
-	for len(s.partial[class]) > 0 {
-		b := s.partial[class][len(s.partial[class])-1]
-		if a, ok := vm.chunkFrom(b, class); ok {
-			return a, 1 << (class + minChunk), true
-		}
-		s.partial[class] = s.partial[class][:len(s.partial[class])-1]
+	if n := vm.first(blockLists, blockRoom(class)); n != 0 {
+		a, ok := vm.chunkFrom(n-1, class)
+		return a, 1 << (class + minChunk), ok
 	}
-	var b uint32
-	if n := len(s.free); n > 0 {
-		b, s.free = s.free[n-1], s.free[:n-1]
+	n := vm.first(blockLists, hdrAddr(hdrStackFree))
+	if n != 0 {
+		vm.remove(blockLists, hdrAddr(hdrStackFree), n)
+		if ld64(blockAddr(n-1)) != 0 {
+			vm.damaged("free stack block %d", n-1)
+			return 0, 0, false
+		}
 	} else {
 		high := hget(hdrBlockHigh)
 		if high >= maxBlocks || uint64(vm.heap.base-DataBase)+hget(hdrHeapPages)<<heapShift+stackBytes() >= hget(hdrArenaLimit) {
 			return 0, 0, false
 		}
 		vm.hset(hdrBlockHigh, high+1)
-		b = uint32(high)
+		n = uint32(high + 1)
 	}
-	vm.touch(blockAddr(b), blockRecord)
-	clear(bytesAt(blockAddr(b), blockRecord))
-	st64(blockAddr(b), uint64(class)+1)
-	s.partial[class] = append(s.partial[class], b)
-	a, ok := vm.chunkFrom(b, class)
+	r := blockAddr(n - 1)
+	vm.touch(r, blockRecord)
+	clear(bytesAt(r, blockRecord))
+	st64(r, uint64(class)+1)
+	vm.pushFront(blockLists, blockRoom(class), n)
+	a, ok := vm.chunkFrom(n-1, class)
 	return a, 1 << (class + minChunk), ok
 }
 
+// chunkFrom takes a chunk of block b, which is in its class's list.
 func (vm *VM) chunkFrom(b uint32, class int) (Addr, bool) {
 	r := blockAddr(b)
 	n := 1 << (blockShift - minChunk - class)
-	if ld64(r) != uint64(class)+1 {
-		return 0, false
-	}
 	for w := range (n + 63) / 64 {
 		free := ^ld64(r + 16 + Addr(w)*8)
 		if n < 64 {
 			free &= 1<<n - 1
 		}
-		if free == 0 {
+		if free == 0 || ld64(r) != uint64(class)+1 {
 			continue
 		}
 		i := bits.TrailingZeros64(free)
 		vm.touch(r, blockRecord)
 		st64(r+16+Addr(w)*8, ld64(r+16+Addr(w)*8)|1<<i)
-		st64(r+8, ld64(r+8)+1)
+		used := ld64(r+8) + 1
+		if st64(r+8, used); used >= uint64(n) {
+			vm.remove(blockLists, blockRoom(class), b+1)
+		}
 		return StacksBase + Addr(b)<<blockShift + Addr(w*64+i)<<(class+minChunk), true
 	}
+	vm.damaged("stack block %d has no room", b)
 	return 0, false
 }
 
+// freeChunk gives back a chunk, which validChunk has accepted in this incarnation or which the VM has made.
 func (vm *VM) freeChunk(a Addr) {
 	b := uint32((a - StacksBase) >> blockShift)
 	r := blockAddr(b)
@@ -111,42 +112,23 @@ func (vm *VM) freeChunk(a Addr) {
 	st64(w, ld64(w)&^(1<<(i%64)))
 	used := ld64(r+8) - 1
 	st64(r+8, used)
-	full := uint64(1) << (blockShift - minChunk - class)
-	switch used {
-	case 0:
-		st64(r, 0)
-		vm.stacks.free = append(vm.stacks.free, b)
-	case full - 1:
-		vm.stacks.partial[class] = append(vm.stacks.partial[class], b)
-	}
-}
-
-// attachStacks checks the block records and rebuilds the lists.
-func (vm *VM) attachStacks() error {
-	vm.stacks = stackAlloc{}
-	for b := range uint32(hget(hdrBlockHigh)) {
-		r := blockAddr(b)
-		class := int64(ld64(r)) - 1
-		if class == -1 {
-			vm.stacks.free = append(vm.stacks.free, b)
-			continue
-		}
-		if class < 0 || class >= chunkClasses {
-			return fmt.Errorf("%w: stack block %d has class %d", ErrArena, b, class)
-		}
-		n := uint64(1) << (blockShift - minChunk - class)
-		used := 0
+	room := listed(blockLists, b+1)
+	switch {
+	case used != 0 && !room:
+		vm.pushFront(blockLists, blockRoom(class), b+1)
+	case used == 0:
 		for w := range Addr(8) {
-			used += bits.OnesCount64(ld64(r + 16 + w*8))
+			if ld64(r+16+w*8) != 0 { // the count came wrong from disk: who uses the others must keep them
+				vm.damaged("stack block %d", b)
+				return
+			}
 		}
-		if uint64(used) != ld64(r+8) || uint64(used) > n {
-			return fmt.Errorf("%w: stack block %d counts %d chunks, bitmap %d", ErrArena, b, ld64(r+8), used)
+		if room {
+			vm.remove(blockLists, blockRoom(class), b+1)
 		}
-		if uint64(used) < n {
-			vm.stacks.partial[class] = append(vm.stacks.partial[class], b)
-		}
+		st64(r, 0)
+		vm.pushFront(blockLists, hdrAddr(hdrStackFree), b+1)
 	}
-	return nil
 }
 
 // validChunk says whether a is a chunk in use.

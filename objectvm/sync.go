@@ -3,7 +3,7 @@ package objectvm
 import "fmt"
 
 // phantom.Sync. A goroutine in it is parked, in a list in order of arrival whose links are the goroutines' gNext and
-// whose ends are in the header. Whoever makes checkpoints of the arena tells how far they have come:
+// whose ends and length are in the header. Whoever makes checkpoints of the arena tells how far they have come:
 //
 //  1. Sync parks; SyncWanted says that a flip should come.
 //  2. SyncFlipped, at a flip: the goroutines in the list wait for this checkpoint. Those that come later are not covered.
@@ -25,6 +25,7 @@ func nativePhantomSync(vm *VM, _, _ []uint64) Outcome {
 		vm.hset(hdrSyncHead, g)
 	}
 	vm.hset(hdrSyncTail, g)
+	vm.hset(hdrSyncLen, hget(hdrSyncLen)+1)
 	vm.sync.waiting++
 	return Parked
 }
@@ -46,11 +47,17 @@ func (vm *VM) SyncDurable() int {
 	n := vm.sync.covered
 	for range n {
 		g := GID(hget(hdrSyncHead))
-		if g == 0 || uint64(g) > hget(hdrGHigh) {
-			break // of a damaged arena
+		if !syncs(uint64(g)) {
+			vm.damaged("list of goroutines in phantom.Sync at %d", g)
+			break
 		}
-		next := gGet(g, gNext)
+		next, left := gGet(g, gNext), hget(hdrSyncLen)-1
+		if (next == 0) != (left == 0) || next == 0 && uint64(g) != hget(hdrSyncTail) {
+			vm.damaged("list of goroutines in phantom.Sync: its end")
+			break
+		}
 		vm.hset(hdrSyncHead, next)
+		vm.hset(hdrSyncLen, left)
 		if next == 0 {
 			vm.hset(hdrSyncTail, 0)
 		}
@@ -60,24 +67,17 @@ func (vm *VM) SyncDurable() int {
 	return n
 }
 
-// attachSync counts the list of an arena that comes from a device.
-func (vm *VM) attachSync() error {
-	n, err := syncList()
-	vm.sync = syncState{waiting: n}
-	return err
+// syncs says whether a number can be that of a goroutine in the list.
+func syncs(g uint64) bool {
+	return g != 0 && g <= hget(hdrGHigh) && gGet(GID(g), gStatus) == gWaiting && waitReason(gGet(GID(g), gReason)) == whySync
 }
 
-// syncList checks the list and returns its length.
-func syncList() (int, error) {
-	n, last := uint64(0), uint64(0)
-	for g := hget(hdrSyncHead); g != 0; g = gGet(GID(g), gNext) {
-		if n++; g > hget(hdrGHigh) || n > hget(hdrGHigh) || gGet(GID(g), gStatus) != gWaiting || waitReason(gGet(GID(g), gReason)) != whySync {
-			return 0, fmt.Errorf("%w: list of goroutines in phantom.Sync at %d", ErrArena, g)
-		}
-		last = g
+// attachSync finds the list of an arena that comes from a device; its members are looked at when they go on.
+func (vm *VM) attachSync() error {
+	n := hget(hdrSyncLen)
+	if n > hget(hdrGHigh) || (n == 0) != (hget(hdrSyncHead) == 0) || n != 0 && (!syncs(hget(hdrSyncHead)) || !syncs(hget(hdrSyncTail))) {
+		return fmt.Errorf("%w: list of goroutines in phantom.Sync", ErrArena)
 	}
-	if last != hget(hdrSyncTail) {
-		return 0, fmt.Errorf("%w: list of goroutines in phantom.Sync: its tail", ErrArena)
-	}
-	return int(n), nil
+	vm.sync = syncState{waiting: int(n)}
+	return nil
 }

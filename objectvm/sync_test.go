@@ -94,38 +94,38 @@ func TestSyncPoints(t *testing.T) {
 	}
 }
 
-// TestDamagedSyncList: lists of waiting goroutines that contradict themselves are refused.
+// TestDamagedSyncList: lists of waiting goroutines that contradict themselves are refused, at once or when the goroutines go on.
 func TestDamagedSyncList(t *testing.T) {
-	r := newRig(t, syncModule(t), Config{})
-	defer r.close()
-	if st := r.vm.RunSlice(100_000); st.Kind != Idle || r.vm.Syncing() != 3 {
-		t.Fatalf("%+v", st)
-	}
-	head, tail := hdrAddr(hdrSyncHead), hdrAddr(hdrSyncTail)
-	last := GID(ld64(tail))
-	for name, c := range map[string]struct {
-		at    Addr
-		value uint64
-	}{
-		"main is not in it":   {head, hget(hdrMainG)},
-		"no such goroutine":   {head, 1 << 40},
-		"empty with a tail":   {head, 0},
-		"a tail before":       {tail, ld64(head)},
-		"a cycle":             {r.vm.gWord(last, gNext), ld64(head)},
-		"another reason":      {r.vm.gWord(last, gReason), uint64(whySleep)},
-		"a runnable one":      {r.vm.gWord(last, gStatus), gRunnable},
-		"a link out of range": {r.vm.gWord(last, gNext), 1 << 33},
+	module := syncModule(t)
+	for name, damage := range map[string]func(vm *VM, last GID) (Addr, uint64){
+		"main is not in it":   func(*VM, GID) (Addr, uint64) { return hdrAddr(hdrSyncHead), hget(hdrMainG) },
+		"no such goroutine":   func(*VM, GID) (Addr, uint64) { return hdrAddr(hdrSyncHead), 1 << 40 },
+		"empty with a tail":   func(*VM, GID) (Addr, uint64) { return hdrAddr(hdrSyncHead), 0 },
+		"longer than it is":   func(*VM, GID) (Addr, uint64) { return hdrAddr(hdrSyncLen), 4 },
+		"a tail before":       func(*VM, GID) (Addr, uint64) { return hdrAddr(hdrSyncTail), hget(hdrSyncHead) },
+		"a cycle":             func(vm *VM, g GID) (Addr, uint64) { return vm.gWord(g, gNext), hget(hdrSyncHead) },
+		"another reason":      func(vm *VM, g GID) (Addr, uint64) { return vm.gWord(g, gReason), uint64(whySleep) },
+		"a runnable one":      func(vm *VM, g GID) (Addr, uint64) { return vm.gWord(g, gStatus), gRunnable },
+		"a link out of range": func(vm *VM, g GID) (Addr, uint64) { return vm.gWord(g, gNext), 1 << 33 },
 	} {
-		old := ld64(c.at)
-		st64(c.at, c.value)
-		if _, err := Attach(r.arena, r.cfg); !errors.Is(err, ErrArena) {
-			t.Errorf("%s: %v", name, err)
-		}
-		st64(c.at, old)
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, module, Config{})
+			defer r.close()
+			if st := r.vm.RunSlice(100_000); st.Kind != Idle || r.vm.Syncing() != 3 {
+				t.Fatalf("%+v", st)
+			}
+			at, v := damage(r.vm, GID(hget(hdrSyncTail)))
+			st64(at, v)
+			vm, err := Attach(r.arena, r.cfg)
+			if err == nil {
+				r.vm = vm
+				vm.SyncFlipped()
+				vm.SyncDurable()
+				err = vm.RunSlice(1000).Err
+			}
+			if !errors.Is(err, ErrArena) {
+				t.Error(err)
+			}
+		})
 	}
-	vm, err := Attach(r.arena, r.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.vm = vm
 }

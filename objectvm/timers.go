@@ -8,8 +8,7 @@ import (
 
 // Timers. Pending timers and sleeping goroutines are records in META, ordered by
 // a binary heap of record numbers, in META as well; programs reach neither. A
-// program names a timer by the address of its own object, which the table of
-// keys, a cache, maps to the record.
+// program names a timer by the address of its own object, which a table (lists.go) maps to the record.
 //
 // Record, 96 bytes, number n at rtTimers + 96n (number 0 is unused). Timers that
 // are due at the same time fire in the order in which they were started.
@@ -24,6 +23,7 @@ const (
 	tmSeq              // and a number
 	tmOrder            // order of starting
 	tmPos              // place in the heap
+	tmChain            // link of the table
 	tmSize  = 96
 )
 
@@ -37,32 +37,34 @@ const (
 func tmAddr(n uint32) Addr   { return rtTimers + Addr(n)*tmSize }
 func heapAddr(i uint64) Addr { return rtHeap + Addr(i)*4 }
 
-// attachTimers rebuilds the table of keys and checks the heap's numbers.
+// timerKeys finds pending timers by their keys.
+var timerKeys = &chainTable{
+	head: rtTimerKeys, buckets: rtTimerBuckets, base: rtTimers, size: tmSize, link: tmChain, high: rtTimerTop,
+	hash: func(n uint32) uint64 { return hashKey(ld64(tmAddr(n) + tmKey)) },
+}
+
+// timerOf is the pending timer with the key, 0 if there is none.
+func (vm *VM) timerOf(key Addr) uint32 {
+	return vm.lookup(timerKeys, hashKey(uint64(key)), func(n uint32) bool { return ldAddr(tmAddr(n)+tmKey) == key })
+}
+
+// attachTimers checks what is not checked when a record is used.
 func (vm *VM) attachTimers() error {
-	vm.rt.timerOf = map[Addr]uint32{}
 	n, top := ld64(rtHeapLen), ld64(rtTimerTop)
-	if top > maxTimer || n > top {
+	if top > maxTimer || n > top || ld64(rtTimerFree) > top || timerKeys.damaged(maxTimer) {
 		return fmt.Errorf("%w: %d of %d timers", ErrBadRecord, n, top)
 	}
-	for i := range n {
-		id := ld32(heapAddr(i))
-		a := tmAddr(id)
-		if id == 0 || uint64(id) > top || ld64(a+tmPos) != i || ld64(a+tmKind) == tmFree {
-			return fmt.Errorf("%w: timer heap at %d", ErrBadRecord, i)
-		}
-		if ld64(a+tmKind) == tmCall {
-			vm.rt.timerOf[ldAddr(a+tmKey)] = id
-		} else if ld64(a+tmKey) > hget(hdrGHigh) {
-			return fmt.Errorf("%w: timer %d", ErrBadRecord, id)
-		}
-	}
-	free := uint64(0)
-	for n := ld64(rtTimerFree); n != 0; n = ld64(tmAddr(uint32(n)) + tmWhen) {
-		if free++; n > top || free > top || ld64(tmAddr(uint32(n))+tmKind) != tmFree {
-			return fmt.Errorf("%w: free timer %d", ErrBadRecord, n)
-		}
-	}
 	return nil
+}
+
+// timerAt is the record at place i of the heap. 0 after damage, whose record nobody uses.
+func (vm *VM) timerAt(i uint64) uint32 {
+	n := ld32(heapAddr(i))
+	if n == 0 || uint64(n) > ld64(rtTimerTop) || ld64(tmAddr(n)+tmPos) != i || ld64(tmAddr(n)+tmKind) == tmFree {
+		vm.damaged("timer heap at %d", i)
+		return 0
+	}
+	return n
 }
 
 // newTimer takes a free record. 0: too many timers.
@@ -70,6 +72,10 @@ func (vm *VM) newTimer(kind uint64, when int64, key uint64) uint32 {
 	n := uint32(ld64(rtTimerFree))
 	vm.touch(rtTimerFree, 24)
 	if n != 0 {
+		if uint64(n) > ld64(rtTimerTop) || ld64(tmAddr(n)+tmKind) != tmFree {
+			vm.damaged("free timer %d", n)
+			return 0
+		}
 		st64(rtTimerFree, ld64(tmAddr(n)+tmWhen))
 	} else {
 		top := ld64(rtTimerTop) + 1
@@ -107,8 +113,8 @@ func (vm *VM) place(i uint64, n uint32) {
 }
 
 // before says whether the record at place i is due before the one at place j.
-func before(i, j uint64) bool {
-	a, b := tmAddr(ld32(heapAddr(i))), tmAddr(ld32(heapAddr(j)))
+func (vm *VM) before(i, j uint64) bool {
+	a, b := tmAddr(vm.timerAt(i)), tmAddr(vm.timerAt(j))
 	if wa, wb := ld64(a+tmWhen), ld64(b+tmWhen); wa != wb {
 		return wa < wb
 	}
@@ -116,13 +122,13 @@ func before(i, j uint64) bool {
 }
 
 func (vm *VM) swapTimers(i, j uint64) {
-	a, b := ld32(heapAddr(i)), ld32(heapAddr(j))
+	a, b := vm.timerAt(i), vm.timerAt(j)
 	vm.place(i, b)
 	vm.place(j, a)
 }
 
 func (vm *VM) siftUp(i uint64) {
-	for i > 0 && before(i, (i-1)/2) {
+	for i > 0 && vm.before(i, (i-1)/2) {
 		vm.swapTimers(i, (i-1)/2)
 		i = (i - 1) / 2
 	}
@@ -135,10 +141,10 @@ func (vm *VM) siftDown(i uint64) {
 		if c >= n {
 			return
 		}
-		if c+1 < n && before(c+1, c) {
+		if c+1 < n && vm.before(c+1, c) {
 			c++
 		}
-		if !before(c, i) {
+		if !vm.before(c, i) {
 			return
 		}
 		vm.swapTimers(i, c)
@@ -150,6 +156,10 @@ func (vm *VM) siftDown(i uint64) {
 func (vm *VM) cancel(n uint32) {
 	a := tmAddr(n)
 	i, last := ld64(a+tmPos), ld64(rtHeapLen)-1
+	if i > last || last >= maxTimer || ld32(heapAddr(i)) != n {
+		vm.damaged("timer %d", n)
+		return
+	}
 	if i != last {
 		vm.swapTimers(i, last)
 	}
@@ -160,7 +170,7 @@ func (vm *VM) cancel(n uint32) {
 		vm.siftDown(i)
 	}
 	if ld64(a+tmKind) == tmCall {
-		delete(vm.rt.timerOf, ldAddr(a+tmKey))
+		vm.unchain(timerKeys, n, 0)
 	}
 	vm.touch(a, tmSize)
 	vm.touch(rtTimerFree, 8)
@@ -174,7 +184,7 @@ func (vm *VM) timersNext() (int64, bool) {
 	if ld64(rtHeapLen) == 0 {
 		return 0, false
 	}
-	return int64(ld64(tmAddr(ld32(heapAddr(0))) + tmWhen)), true
+	return int64(ld64(tmAddr(vm.timerAt(0)) + tmWhen)), vm.stop.err == nil
 }
 
 // timersFire wakes and starts everything that is due.
@@ -182,10 +192,11 @@ func (vm *VM) timersFire(now int64) {
 	collected := false
 	for {
 		due, ok := vm.timersNext()
-		if !ok || due > now {
+		if !ok || due > now || hot().fuel < 0 { // a million may be due at once
 			return
 		}
-		n := ld32(heapAddr(0))
+		hot().fuel -= slowFuel
+		n := vm.timerAt(0)
 		a := tmAddr(n)
 		if ld64(a+tmKind) == tmSleep {
 			g := GID(ld64(a + tmKey))
@@ -209,8 +220,8 @@ func (vm *VM) timersFire(now int64) {
 
 // markTimers reports what pending timers keep alive.
 func (vm *VM) markTimers(mark func(Addr)) {
-	for i := range ld64(rtHeapLen) {
-		a := tmAddr(ld32(heapAddr(i)))
+	for n := uint32(1); uint64(n) <= ld64(rtTimerTop); n++ {
+		a := tmAddr(n)
 		if ld64(a+tmKind) == tmCall {
 			for _, w := range [...]Addr{tmKey, tmF, tmArgT, tmArgD} {
 				mark(ldAddr(a + w))
@@ -225,7 +236,7 @@ func nativeTimerStart(vm *VM, args, _ []uint64) Outcome {
 	if !vm.checkRange(key, 8) {
 		return vm.nilTrap()
 	}
-	if old := vm.rt.timerOf[key]; old != 0 {
+	if old := vm.timerOf(key); old != 0 {
 		vm.cancel(old)
 	}
 	n := vm.newTimer(tmCall, int64(args[1]), args[0])
@@ -237,13 +248,13 @@ func nativeTimerStart(vm *VM, args, _ []uint64) Outcome {
 	st64(a+tmArgT, args[3])
 	st64(a+tmArgD, args[4])
 	st64(a+tmSeq, args[5])
-	vm.rt.timerOf[key] = n
+	vm.chain(timerKeys, n)
 	vm.schedule(n)
 	return Done
 }
 
 func nativeTimerStop(vm *VM, args, res []uint64) Outcome {
-	n := vm.rt.timerOf[Addr(args[0])]
+	n := vm.timerOf(Addr(args[0]))
 	if n != 0 {
 		vm.cancel(n)
 	}

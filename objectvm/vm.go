@@ -72,19 +72,17 @@ type VM struct {
 	natives []*native   // by index in mod.Natives
 	code    codeMap
 	heap    heap
-	stacks  stackAlloc
 	rt      runtimeState // caches of maps, channels, timers, reflect and natives
 
-	cur       GID          // running goroutine, 0 if none
-	checked   map[GID]bool // goroutines that were validated in this incarnation
-	gcWanted  bool         // collect at the next safepoint
-	gcCycles  uint64       // collections since Attach
-	gcNanos   uint64       // time in them
-	retryPC   Addr         // instruction that a collection was made for
-	monoLast  int64        // last monotonic time given out
-	inWait    []GID        // goroutines that wait for input
-	outWait   [2][]GID     // goroutines that wait for room in an output ring
-	sync      syncState    // goroutines in phantom.Sync
+	cur       GID       // running goroutine, 0 if none
+	checked   []uint64  // bit set of goroutines that were validated in this incarnation
+	gcWanted  bool      // collect at the next safepoint
+	gcCycles  uint64    // collections since Attach
+	gcNanos   uint64    // time in them
+	retryPC   Addr      // instruction that a collection was made for
+	monoLast  int64     // last monotonic time given out
+	sync      syncState // goroutines in phantom.Sync
+	waking    [3]uint32 // last goroutine to be woken of those that wait for input or output, see io.go
 	markStack []markItem
 	argBuf    [bytecode.MaxFrame + 1]uint64
 	resBuf    [bytecode.MaxFrame + 1]uint64
