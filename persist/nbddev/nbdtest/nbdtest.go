@@ -26,18 +26,22 @@ type Kind string
 const (
 	Nbdkit Kind = "nbdkit"
 	Qemu   Kind = "qemu-nbd"
+
+	storageDaemon Kind = "qemu-storage-daemon"
 )
 
 // libraries is where a package has its shared libraries and plugins.
 const libraries = "usr/lib/x86_64-linux-gnu"
 
 // packages of Debian that have the servers.
-var packages = map[Kind]string{Nbdkit: "nbdkit", Qemu: "qemu-utils"}
+var packages = map[Kind]string{Nbdkit: "nbdkit", Qemu: "qemu-utils", storageDaemon: "qemu-system-common"}
 
 // Server is an NBD server on one image file, with the export "arena".
 type Server struct {
 	URI   string
 	Image string
+	// WriteLog is the file to which qemu-nbd writes what it was asked to do, "" if it does not.
+	WriteLog string
 
 	t      testing.TB
 	kind   Kind
@@ -53,32 +57,64 @@ type tools struct {
 	root    string // where its package was unpacked, "" if it is installed
 }
 
+// env is what the program needs to find its libraries.
+func (t tools) env() []string {
+	if t.root == "" {
+		return os.Environ()
+	}
+	return append(os.Environ(), "LD_LIBRARY_PATH="+filepath.Join(t.root, libraries)+":"+filepath.Join(t.root, "lib/x86_64-linux-gnu"))
+}
+
 // Start runs a server on an image of size bytes that is made new.
 func Start(t testing.TB, kind Kind, size int64) *Server {
 	t.Helper()
+	return start(t, kind, size, false)
+}
+
+// StartLogging runs qemu-nbd with its driver blklogwrites between the server and the image: every write and
+// flush goes to WriteLog as well, in the format of the Linux kernel's dm-log-writes.
+func StartLogging(t testing.TB, size int64) *Server {
+	t.Helper()
+	return start(t, Qemu, size, true)
+}
+
+func start(t testing.TB, kind Kind, size int64, logging bool) *Server {
+	t.Helper()
 	found, err := find(kind)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "SKIPPED without %s: %s: %v\n", kind, t.Name(), err)
-		t.Skip(err)
+		skip(t, fmt.Sprintf("without %s", kind), err)
 	}
 	dir, err := os.MkdirTemp("", "nbd-") // short: a socket's path is bounded
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &Server{t: t, kind: kind, tools: found, socket: filepath.Join(dir, "s"), Image: filepath.Join(dir, "image")}
+	files := []string{s.Image}
+	if logging {
+		s.WriteLog = filepath.Join(dir, "writes")
+		files = append(files, s.WriteLog)
+	}
 	s.URI = "nbd+unix:///arena?socket=" + s.socket
 	t.Cleanup(func() {
 		s.Kill()
 		os.RemoveAll(dir)
 	})
-	if err := os.WriteFile(s.Image, nil, 0o600); err != nil {
-		t.Fatal(err)
+	for _, f := range files {
+		if err := os.WriteFile(f, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.Truncate(s.Image, size); err != nil {
 		t.Fatal(err)
 	}
 	s.Restart()
 	return s
+}
+
+func skip(t testing.TB, why string, err error) {
+	t.Helper()
+	fmt.Fprintf(os.Stderr, "SKIPPED %s: %s: %v\n", why, t.Name(), err)
+	t.Skipf("%s: %v", why, err)
 }
 
 // Restart starts a server that was killed.
@@ -95,12 +131,16 @@ func (s *Server) Restart() {
 		args = []string{"--foreground", "--exit-with-parent", "--exportname", "arena", "--unix", s.socket, plugin, s.Image}
 	case Qemu:
 		args = []string{"--format=raw", "--cache=writeback", "--discard=unmap", "--persistent", "--shared=0", "--export-name=arena", "--socket=" + s.socket, s.Image}
+		if s.WriteLog != "" {
+			args = []string{
+				"--image-opts", "--cache=writeback", "--persistent", "--shared=0", "--export-name=arena", "--socket=" + s.socket,
+				"driver=blklogwrites,file.driver=file,file.filename=" + s.Image + ",log.driver=file,log.filename=" + s.WriteLog,
+			}
+		}
 	}
 	s.cmd = exec.Command(s.tools.program, args...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
-	if r := s.tools.root; r != "" {
-		s.cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+filepath.Join(r, libraries)+":"+filepath.Join(r, "lib/x86_64-linux-gnu"))
-	}
+	s.cmd.Env = s.tools.env()
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
