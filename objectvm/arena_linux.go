@@ -30,9 +30,19 @@ var regions = [...]region{
 	{viewPages, maxSpans * 4},
 	{viewSpans, maxSpans * viewSize},
 	{StateBase, uint64(ArenaPages)},
+	{PinBase, uint64(ArenaPages)},
 	{MetaBase, MetaSize},
 	{StacksBase, StacksSize},
 	{CodeBase, CodeSize + ROSize + DataSize},
+}
+
+// PagedRanges are the addresses whose pages may be brought in on demand, each from its first byte to behind its last one.
+func PagedRanges() [][2]uintptr {
+	return [][2]uintptr{
+		{uintptr(MetaBase), uintptr(MetaBase + MetaSize)},
+		{uintptr(StacksBase), uintptr(StacksBase + StacksSize)},
+		{uintptr(DataBase), uintptr(ArenaEnd)},
+	}
 }
 
 // arenaInUse holds while a process has an Arena: the addresses exist once.

@@ -50,6 +50,9 @@ const (
 	StateBase Addr = 0x0f00_0000_0000
 	stateOff       = StateBase - ArenaBase>>PageShift // stateOff + addr>>PageShift is the state byte of addr
 
+	// PinBase is where persist's table of pinned pages lies, a byte per page.
+	PinBase Addr = 0x0f80_0000_0000
+
 	// volatileBase is where the interpreter's own state lies; it is not part of the arena.
 	volatileBase Addr = 0x0e00_0000_0000
 	funcTabBase  Addr = 0x0e00_0010_0000 // FuncID -> address of the function's header in CODE, 8 bytes each

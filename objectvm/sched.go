@@ -40,6 +40,9 @@ const (
 	stateExited
 )
 
+// EndSlice makes the slice that runs end soon. It may be called by the barrier.
+func (vm *VM) EndSlice() { hot().fuel = -1 }
+
 // RunSlice runs the program for about fuel backward branches and calls.
 func (vm *VM) RunSlice(fuel int64) Status {
 	h := hot()

@@ -147,7 +147,10 @@ func detach(f *runFlags, what, progArgs []string) error {
 	if err != nil {
 		return &exitError{exitFailed, err}
 	}
-	args := []string{"run", "--quiet", "--monitor", f.monitor, "--mem", f.memory.String(), "--checkpoint", f.interval.String()}
+	args := []string{"run", "--quiet", "--monitor", f.monitor, "--checkpoint", f.interval.String()}
+	if f.memory != 0 {
+		args = append(args, "--mem", f.memory.String())
+	}
 	if f.metrics != "" {
 		args = append(args, "--metrics", f.metrics, fmt.Sprintf("--metrics-public=%t", f.public))
 	}

@@ -55,7 +55,7 @@ type runFlags struct {
 }
 
 func newRun() *cobra.Command {
-	f := &runFlags{memory: 256 << 20, disk: 64 << 30, arena: defaultArena()}
+	f := &runFlags{disk: 64 << 30, arena: defaultArena()}
 	cmd := &cobra.Command{
 		Use:   "run [flags] PACKAGE|FILES|FILE.pbc|INSTANCE [-- ARGS]",
 		Short: "Run a program, or go on with an instance",
@@ -85,7 +85,7 @@ the instance directory hold every byte once, however often the command is killed
 	fl := cmd.Flags()
 	fl.StringVar(&f.dir, "dir", "", "instance directory (default NAME.phantom)")
 	fl.StringVar(&f.monitor, "monitor", "auto", "auto, kvm or process")
-	fl.Var(&f.memory, "mem", "memory of the guest")
+	fl.Var(&f.memory, "mem", "memory of the guest (default 256M), or what the process may take, about (default: half of this machine's); the arena may be larger")
 	fl.Var(&f.disk, "disk", "capacity of a new instance's disk image (sparse)")
 	fl.Var(&f.arena, "arena", "limit of a new instance's data")
 	fl.DurationVar(&f.interval, "checkpoint", machine.DefaultInterval, "interval between checkpoints")
@@ -140,6 +140,26 @@ const (
 	minArena, maxArena   = 4 << 20, 64 << 30
 )
 
+// guestMemory is what a guest gets.
+func (f *runFlags) guestMemory() size {
+	if f.memory == 0 {
+		return 256 << 20
+	}
+	return f.memory
+}
+
+// processMemory is what a process should take at most.
+func (f *runFlags) processMemory() size {
+	var info unix.Sysinfo_t
+	if f.memory != 0 {
+		return f.memory
+	}
+	if err := unix.Sysinfo(&info); err != nil {
+		return 1 << 30
+	}
+	return max(minMemory, size(info.Totalram)*size(info.Unit)/2)
+}
+
 // check refuses flags that can't work, before anything is made or moved.
 func (f *runFlags) check() error {
 	switch kind := monitor.Kind(f.monitor); {
@@ -147,7 +167,7 @@ func (f *runFlags) check() error {
 		return fail(exitUsage, "--monitor %s: auto, kvm or process", f.monitor)
 	case f.interval < 100*time.Microsecond:
 		return fail(exitUsage, "--checkpoint %v: at least 100us", f.interval)
-	case f.memory < minMemory || f.memory > maxMemory:
+	case f.memory != 0 && (f.memory < minMemory || f.memory > maxMemory):
 		return fail(exitUsage, "--mem %v: 64M to 4G", &f.memory)
 	case f.disk < minDisk:
 		return fail(exitUsage, "--disk %v: at least 16M", &f.disk)
@@ -314,7 +334,7 @@ func resume(ctx context.Context, f *runFlags, kind monitor.Kind, inst *instance.
 	defer stop()
 	began := time.Now()
 	opts := monitor.Options{
-		Kind: kind, Ended: ended != "", Memory: uint64(f.memory), Interval: f.interval,
+		Kind: kind, Ended: ended != "", Memory: uint64(f.guestMemory()), ProcessMemory: uint64(f.processMemory()), Interval: f.interval,
 		Began: began, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Log: os.Stderr,
 		OnStart: func(s wire.Status) {
 			verb := "resume"

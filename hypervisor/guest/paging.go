@@ -44,6 +44,9 @@ func PageAccessed(va uintptr) bool { return kern.Accessed(va) }
 // FreeMemory is how many bytes of memory are free.
 func FreeMemory() uintptr { return kern.FreeMemory() }
 
+// Nanos is the monotonic clock, in nanoseconds.
+func Nanos() int64 { return kern.Nanos() }
+
 // ReadRaw reads n bytes at off to the address dst.
 func (b *Block) ReadRaw(off int64, dst, n uintptr) bool {
 	if off < 0 || int64(n) > b.size || off > b.size-int64(n) {

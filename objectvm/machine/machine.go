@@ -22,6 +22,7 @@ import (
 
 	"phantomvm/objectvm"
 	"phantomvm/objectvm/machine/wire"
+	"phantomvm/objectvm/paging"
 	"phantomvm/persist"
 )
 
@@ -43,6 +44,8 @@ type Config struct {
 	Durable   bool   // Device's Flush reaches the medium
 	Fuel      int64  // calls and backward branches of a slice, between which a checkpoint can begin; 0: 100,000
 	Yield     func() // called between slices, nil if nobody waits for this thread
+	// Paging says how pages are brought in on demand. nil: all are loaded at resume.
+	Paging *Paging
 	// Gone is closed when the host can't be reached any more: Run returns without a last checkpoint.
 	// Link.Wait must then return. nil: never.
 	Gone <-chan struct{}
@@ -73,16 +76,22 @@ type machine struct {
 	final    *wire.Status // the program ended; set until the last epoch is durable and its output acknowledged
 	input    *inputWindow
 	meter    meter
+
+	pager    *paging.Pager // nil: everything is resident
+	inFlight int           // pages of the newest flip
+	pressed  bool          // memory is short: the next checkpoint begins at once
 }
 
 // Run resumes the arena on cfg.Device and runs it until its program ends, the host asks to stop, or it can't go on.
 // How it ended is told to the host; the error says why no Ended message could be sent.
 func Run(cfg Config) error {
 	m := &machine{cfg: cfg}
-	err := m.resume()
-	if err == nil {
-		err = m.loop()
-	}
+	err := m.guarded(func() error {
+		if err := m.resume(); err != nil {
+			return err
+		}
+		return m.loop()
+	})
 	m.close()
 	if err == nil {
 		return nil
@@ -90,7 +99,7 @@ func Run(cfg Config) error {
 	st := m.status
 	st.State = wire.Failed
 	return send(cfg.Link, &wire.Message{
-		Kind: wire.Ended, Status: &st, Reason: err.Error(), NoSpace: errors.Is(err, persist.ErrNoSpace),
+		Kind: wire.Ended, Status: &st, Reason: err.Error(), NoSpace: errors.Is(err, persist.ErrNoSpace), NoMemory: errors.Is(err, paging.ErrMemory),
 		Damaged: errors.Is(err, persist.ErrCorrupt) || errors.Is(err, persist.ErrVersion) || errors.Is(err, persist.ErrRootDamaged),
 	})
 }
@@ -125,6 +134,9 @@ func (m *machine) loop() error {
 		}
 		if m.final != nil || m.stopping {
 			m.wait(time.Time{}) // for the checkpoint in flight, or an acknowledgement
+			continue
+		}
+		if !m.room() {
 			continue
 		}
 		if err := m.slice(); err != nil {
@@ -227,6 +239,7 @@ func (m *machine) checkpoint() error {
 	now := time.Now()
 	m.demarcated(from, now)
 	m.vm.SyncFlipped()
+	m.inFlight = int(m.status.DirtyPages)
 	m.flippedEnds, m.lastFlip = ends, now
 	return nil
 }
@@ -242,7 +255,7 @@ func (m *machine) due() bool {
 	if m.ckpt.Dirty() == 0 {
 		return false
 	}
-	if m.vm.SyncWanted() {
+	if m.pressed || m.vm.SyncWanted() {
 		return true
 	}
 	if m.vm.OutputBlocked() && m.outputEnds() != m.durableEnds {
@@ -379,6 +392,9 @@ func (m *machine) close() {
 	}
 	if m.vm != nil {
 		m.vm.Close()
+	}
+	if m.pager != nil {
+		m.pager.Close()
 	}
 	if m.arena != nil {
 		m.arena.Unmap() //nolint:errcheck // the process ends or maps again, and sees it then

@@ -136,6 +136,7 @@ func checkVersions(v persist.Versions) error {
 // memory is the arena as persist sees it.
 var memory = persist.Memory{
 	Base: uintptr(objectvm.ArenaBase), Pages: uint64(objectvm.ArenaPages), State: uintptr(objectvm.StateBase),
+	Pins: uintptr(objectvm.PinBase),
 }
 
 // pageBytes is where a page of the image is loaded; one outside the arena is proven and left out.
@@ -178,12 +179,12 @@ func (m *machine) resume() error {
 	if m.arena, err = objectvm.MapArena(); err != nil {
 		return err
 	}
-	if err := store.LoadAll(pageBytes); err != nil {
+	if err := m.fill(); err != nil {
 		return err
 	}
 	m.ckpt = persist.NewCheckpointer(store, memory)
 	m.input = &inputWindow{asked: -1}
-	m.vm, err = objectvm.Attach(m.arena, objectvm.Config{Barrier: barrier{m.ckpt}, Clock: clock{}, Input: m.input})
+	m.vm, err = objectvm.Attach(m.arena, objectvm.Config{Barrier: m.barrier(), Clock: clock{}, Input: m.input})
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (m *machine) gather(now time.Time) *Stats {
 	case !w.oldest.IsZero():
 		w.OldestChange = int64(now.Sub(w.oldest))
 	}
-	w.ResidentPages = w.ArenaPages // all is loaded at resume
+	m.gatherPaging()
 	w.DirtyPages = uint64(m.ckpt.Dirty())
 	w.HeapBytes = m.vm.HeapBytes()
 	w.HeldBack, w.SyncWaiting = m.heldBack(), uint64(m.vm.Syncing())

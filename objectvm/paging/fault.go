@@ -26,7 +26,13 @@ func (p *Pager) fault(addr uintptr, write bool) bool {
 	}
 	page := uint64(addr-p.cfg.Base) >> pageShift
 	p.acquire()
+	start := p.cfg.Platform.Now()
 	r := p.serve(page, write)
+	took := uint64(max(p.cfg.Platform.Now()-start, 0))
+	p.count.Nanos += took
+	if p.cfg.Wait != nil {
+		p.cfg.Wait.Record(took)
+	}
 	p.unlock()
 	if r == OK {
 		return true

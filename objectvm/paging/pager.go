@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/bits"
 	"sync/atomic"
+
+	"phantomvm/metrics"
 )
 
 const (
@@ -63,6 +65,8 @@ type Platform struct {
 	Accessed func(va uintptr) bool
 	// Spare is how many bytes the system has left for pages beyond what is resident. nil: plenty.
 	Spare func() uintptr
+	// Now is a clock in nanoseconds.
+	Now func() int64
 	// Buffer is window pages for Read; 0: any memory will do.
 	Buffer uintptr
 	// KeepVectors says that the system does not restore all registers after a signal.
@@ -81,6 +85,7 @@ type Config struct {
 	Limit, Hard uint64
 	Source      Source
 	Platform    Platform
+	Wait        *metrics.Histogram // times of faults, nanoseconds; may be nil
 }
 
 // Counters of a pager. They only rise, but for Resident.
@@ -96,6 +101,7 @@ type Counters struct {
 	Evictions  uint64
 	Ghosts     uint64 // pages that came back soon after their eviction
 	Overflows  uint64 // faults that found nothing to evict
+	Nanos      uint64 // time in faults
 }
 
 // stream is a run of faults each of which began where the last one's pages ended.

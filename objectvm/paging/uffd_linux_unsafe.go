@@ -16,6 +16,8 @@ const (
 	sysIoctl       = 16
 	sysMadvise     = 28
 	sysSchedYield  = 24
+	sysClockGet    = 228
+	monotonic      = 1
 
 	uffdAPI          = 0xaa
 	uffdUserModeOnly = 1
@@ -54,7 +56,7 @@ func NewProcess(ranges []Range, fd uintptr) (Platform, error) {
 	}
 	uffd, device = f, fd
 	return Platform{
-		Name: "userfaultfd", Read: processRead, Install: processInstall, Drop: processDrop,
+		Name: "userfaultfd", Read: processRead, Install: processInstall, Drop: processDrop, Now: processNow,
 		Close: func() { _ = syscall.Close(int(f)) },
 	}, nil
 }
@@ -151,6 +153,14 @@ func processDrop(pages *[batch]uintptr, n uintptr) {
 		rawSyscall(sysMadvise, pages[i&(batch-1)], (k-i)*pageSize, madvDontNeed, 0, 0, 0)
 		i = k
 	}
+}
+
+// timespec is processNow's result. There is one: the pager's lock is held.
+var timespec [2]int64
+
+func processNow() int64 {
+	rawSyscall(sysClockGet, monotonic, uintptr(unsafe.Pointer(&timespec)), 0, 0, 0, 0)
+	return timespec[0]*1e9 + timespec[1]
 }
 
 func yieldThread() { rawSyscall(sysSchedYield, 0, 0, 0, 0, 0, 0) }

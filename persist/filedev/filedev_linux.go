@@ -114,6 +114,9 @@ func full(err error) error {
 	return err
 }
 
+// Descriptor is the open file's descriptor, for reads in places where Go's own can't be used.
+func (d *Device) Descriptor() uintptr { return d.f.Fd() }
+
 // Size implements persist.Device.
 func (d *Device) Size() int64 { return d.size }
 

@@ -106,6 +106,7 @@ type Message struct {
 	NoSpace  bool // Ended: the device is full
 	Damaged  bool // Ended: the image is damaged or of another version
 	Stats    *Stats
+	NoMemory bool // Ended: memory is full
 }
 
 // Link carries messages one way and the other. Send may wait while the other side is slow;

@@ -59,6 +59,8 @@ type ending struct {
 	reason  string
 	noSpace bool
 	damaged bool
+
+	noMemory bool
 }
 
 var errVanished = errors.New("the machine ended without saying why")
@@ -173,7 +175,7 @@ func (h *host) handle(m *wire.Message) (*ending, error) {
 			}
 		}
 		h.setStatus(*m.Status)
-		return &ending{*m.Status, printable(m.Reason), m.NoSpace, m.Damaged}, nil
+		return &ending{*m.Status, printable(m.Reason), m.NoSpace, m.Damaged, m.NoMemory}, nil
 	default:
 		return nil, fmt.Errorf("from the machine: %w: kind %d is the host's", wire.ErrMessage, m.Kind)
 	}

@@ -29,6 +29,7 @@ type Options struct {
 	Kind           Kind
 	Ended          bool   // the program has ended: only what was not delivered is to be done
 	Memory         uint64 // of the guest, bytes
+	ProcessMemory  uint64 // of the process, about, bytes
 	Interval       time.Duration
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -134,6 +135,8 @@ func Run(ctx context.Context, inst *instance.Instance, opts Options) (*Result, e
 	switch {
 	case end.noSpace:
 		return nil, fmt.Errorf("%w: %s", ErrNoSpace, end.reason)
+	case end.noMemory:
+		return nil, fmt.Errorf("%w: %s; the newest checkpoint is good, a larger --mem goes on from it", ErrMemory, end.reason)
 	case end.damaged:
 		return nil, fmt.Errorf("%w: %s", ErrDamaged, end.reason)
 	case end.status.State == wire.Failed:

@@ -2,11 +2,13 @@ package monitor
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
 
 	"phantomvm/objectvm/machine"
+	"phantomvm/objectvm/paging"
 	"phantomvm/persist"
 )
 
@@ -20,6 +22,7 @@ func runProcess(dev persist.Device, h *host, opts Options, stop <-chan struct{})
 		runtime.LockOSThread() // the interpreter keeps a core; other goroutines have the rest
 		err := machine.Run(machine.Config{
 			Device: dev, Link: l, Interval: opts.Interval, Delivered: h.delivered(), Durable: true, Gone: l.closed,
+			Paging: processPaging(dev, opts.ProcessMemory),
 		})
 		l.close()
 		close(l.toHost) // what lies in it can still be read
@@ -31,6 +34,20 @@ func runProcess(dev persist.Device, h *host, opts Options, stop <-chan struct{})
 		err = errors.Join(err, merr)
 	}
 	return end, err
+}
+
+// processPaging pages the arena from dev, so that the process takes about memory bytes.
+func processPaging(dev persist.Device, memory uint64) *machine.Paging {
+	return &machine.Paging{
+		Limit: memory * 5 / 8, Hard: memory, // the rest is for the code, buffers of commits and the VM's caches
+		Platform: func(ranges []paging.Range) (paging.Platform, error) {
+			raw, ok := dev.(interface{ Descriptor() uintptr })
+			if !ok {
+				return paging.Platform{}, fmt.Errorf("%w from this device", paging.ErrUnavailable)
+			}
+			return paging.NewProcess(ranges, raw.Descriptor())
+		},
+	}
 }
 
 // processLink carries messages between two goroutines of this process.

@@ -72,7 +72,7 @@ func demandPaging() {
 				reads++
 				return dev.ReadRaw(off, dst, n)
 			},
-			Install: guest.InstallPages, Drop: guest.DropPages, Accessed: guest.PageAccessed,
+			Install: guest.InstallPages, Drop: guest.DropPages, Accessed: guest.PageAccessed, Now: guest.Nanos,
 			Buffer: guest.ReservePages(paging.Window * 4096), KeepVectors: true,
 		},
 	})
