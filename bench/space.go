@@ -41,7 +41,7 @@ func (b *bench) space(g *result.Group) error {
 				worst = max(worst, s.Amplification)
 			}
 			name := fmt.Sprintf("%s, %d", access, dirty)
-			for _, p := range s.Mean(60) {
+			for _, p := range s.Mean(25) {
 				curve.Point(name, p[0], p[1])
 			}
 		}

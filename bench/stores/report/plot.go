@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"image/color"
 	"math"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -33,8 +37,9 @@ const marked = 20
 
 func drawPlot(p *result.Plot) (*plot.Plot, error) {
 	out := plot.New()
+	sans(out)
 	out.Title.Text, out.X.Label.Text, out.Y.Label.Text = p.Title, p.X, p.Y
-	out.Title.Padding = vg.Points(8)
+	out.Title.Padding = vg.Points(10)
 	if p.LogX {
 		out.X.Scale, out.X.Tick.Marker = plot.LogScale{}, logTicks{}
 	}
@@ -42,7 +47,7 @@ func drawPlot(p *result.Plot) (*plot.Plot, error) {
 		out.Y.Scale, out.Y.Tick.Marker = plot.LogScale{}, logTicks{}
 	}
 	grid := plotter.NewGrid()
-	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{225}, color.Gray{225}
+	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{205}, color.Gray{205}
 	out.Add(grid)
 	for i, s := range p.Series {
 		xy := make(plotter.XYs, len(s.Points))
@@ -79,13 +84,36 @@ func drawPlot(p *result.Plot) (*plot.Plot, error) {
 	return out, nil
 }
 
+// sans is easier to read on a screen.
+func sans(p *plot.Plot) {
+	for _, s := range []*draw.TextStyle{&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle} {
+		s.Font.Variant = "Sans"
+	}
+	p.Title.TextStyle.Font.Size = vg.Points(13)
+}
+
 // drawTo writes one plot; the file's extension says in which format.
 func drawTo(p *result.Plot, path string) error {
 	out, err := drawPlot(p)
 	if err != nil {
 		return err
 	}
-	return out.Save(6.4*vg.Inch, 4.2*vg.Inch, path)
+	// The library leaves no margin.
+	const width, height, margin = 6.4 * vg.Inch, 4.2 * vg.Inch, 8
+	c, err := draw.NewFormattedCanvas(width, height, strings.TrimPrefix(filepath.Ext(path), "."))
+	if err != nil {
+		return err
+	}
+	whole := draw.New(c)
+	whole.FillPolygon(color.White, []vg.Point{{}, {X: width}, {X: width, Y: height}, {Y: height}})
+	out.Draw(draw.Crop(whole, margin, -2*margin, margin, -margin))
+	var b bytes.Buffer
+	if _, err := c.WriteTo(&b); err != nil {
+		return err
+	}
+	// The font may not be installed where the plot is looked at.
+	svg := bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
+	return os.WriteFile(path, svg, 0o644)
 }
 
 // headroom leaves place for the legend.
