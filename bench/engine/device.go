@@ -18,6 +18,7 @@ type Device struct {
 var (
 	_ persist.Device       = (*Device)(nil)
 	_ persist.GatherWriter = (*Device)(nil)
+	_ persist.GroupWriter  = (*Device)(nil)
 	_ persist.Preparer     = (*Device)(nil)
 )
 
@@ -38,10 +39,23 @@ func (d *Device) WriteAt(b []byte, off int64) (int, error) {
 
 // WriteGather counts and passes on.
 func (d *Device) WriteGather(bufs [][]byte, off int64) error {
+	d.count(bufs)
+	return d.Device.WriteGather(bufs, off)
+}
+
+// WriteGroup counts and passes on.
+func (d *Device) WriteGroup(runs [][][]byte, offs []int64) error {
+	for _, bufs := range runs {
+		d.count(bufs)
+	}
+	d.Flushes.Add(1)
+	return d.Device.WriteGroup(runs, offs)
+}
+
+func (d *Device) count(bufs [][]byte) {
 	for _, b := range bufs {
 		d.Written.Add(int64(len(b)))
 	}
-	return d.Device.WriteGather(bufs, off)
 }
 
 // Flush counts and passes on.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"phantomvm/bench/result"
@@ -27,14 +28,17 @@ type Rig struct {
 	pages int
 	rng   *rand.Rand
 
-	// Written by the checkpointer's goroutine while a checkpoint is in flight.
-	flipAt, before time.Time // this flip and the one before
-	timing         *Timing
+	epoch0    time.Time // times below are from here
+	lastFlip  time.Time
+	flips     uint64                 // so far; flip n is in flippedAt[n%len]
+	flippedAt [8]atomic.Int64        // ns; more than can be in flight
+	ended     atomic.Uint64          // checkpoints whose completion was noted
+	timing    atomic.Pointer[Timing] // that completions go to
 }
 
 // NewRig makes the image in dir, sparse, of size bytes.
 func NewRig(dir string, pages int, size int64) (*Rig, error) {
-	r := &Rig{pages: pages, path: filepath.Join(dir, "engine.img"), rng: rand.New(rand.NewPCG(1, 2))}
+	r := &Rig{pages: pages, epoch0: time.Now(), path: filepath.Join(dir, "engine.img"), rng: rand.New(rand.NewPCG(1, 2))}
 	var err error
 	if r.Dev, err = NewDevice(r.path, size); err != nil {
 		return nil, err
@@ -47,7 +51,7 @@ func NewRig(dir string, pages int, size int64) (*Rig, error) {
 	}
 	r.Ckpt = persist.NewCheckpointer(r.Store, r.Arena.Mem)
 	r.Ckpt.OnComplete(r.complete)
-	r.timing = &Timing{}
+	r.timing.Store(&Timing{})
 	for p := range pages {
 		r.Ckpt.Touch(persist.PageID(p))
 		fill(r.Arena.Page(persist.PageID(p)), p)
@@ -79,11 +83,32 @@ func fill(b []byte, p int) {
 
 // Commit flips and waits until the checkpoint is durable.
 func (r *Rig) Commit() error {
-	r.before, r.flipAt = r.flipAt, time.Now()
-	if _, err := r.Ckpt.Flip(nil); err != nil {
+	if err := r.flip(time.Now()); err != nil {
 		return err
 	}
 	return r.Ckpt.Wait()
+}
+
+func (r *Rig) flip(now time.Time) error {
+	if r.Ckpt.Dirty() == 0 {
+		return nil // nothing would be written, and nothing completed
+	}
+	r.lastFlip = now
+	r.flips++
+	r.flippedAt[r.flips%uint64(len(r.flippedAt))].Store(int64(now.Sub(r.epoch0)))
+	_, err := r.Ckpt.Flip(nil)
+	return err
+}
+
+// settle waits until the checkpoint in flight is durable and its completion noted, which comes after it.
+func (r *Rig) settle() error {
+	if err := r.Ckpt.Wait(); err != nil {
+		return err
+	}
+	for r.ended.Load() != r.flips {
+		runtime.Gosched()
+	}
+	return nil
 }
 
 // Close removes the image.
@@ -166,22 +191,24 @@ func (r *Rig) without(b *program, t *Timing, seconds float64) float64 {
 // slice that follows, as a program would feel it. It returns the seconds of a slice, and those of them in first touches.
 func (r *Rig) with(b *program, l Load, t *Timing, seconds float64) (slice, touches float64, err error) {
 	// Not counted: one checkpoint brings the pages and the pool into their steady state.
-	r.timing = &Timing{}
+	if err := r.settle(); err != nil {
+		return 0, 0, err
+	}
+	r.timing.Store(&Timing{})
 	for range max(1, int(l.Interval.Seconds()/20e-6)) {
 		b.slice(r.Arena, r.Ckpt, nil)
 	}
-	if err := r.Commit(); err != nil {
+	if err := errors.Join(r.Commit(), r.settle()); err != nil {
 		return 0, 0, err
 	}
-	r.timing = t
+	r.timing.Store(t)
 	touched, written := t.touchSeconds, r.Dev.Written.Load()
 	began := time.Now()
 	now, n := began, 0
 	for now.Sub(began).Seconds() < seconds {
-		if now.Sub(r.flipAt) >= l.Interval && !r.Ckpt.Busy() {
-			r.before, r.flipAt = r.flipAt, now
+		if now.Sub(r.lastFlip) >= l.Interval && !r.Ckpt.Busy() && r.Ckpt.Dirty() > 0 {
 			t.Pages += int64(r.Ckpt.Dirty())
-			if _, err := r.Ckpt.Flip(nil); err != nil {
+			if err := r.flip(now); err != nil {
 				return 0, 0, err
 			}
 			t.Flips = append(t.Flips, float64(time.Since(now))/1e3)
@@ -195,7 +222,7 @@ func (r *Rig) with(b *program, l Load, t *Timing, seconds float64) (slice, touch
 	}
 	took := now.Sub(began).Seconds()
 	t.Seconds += took
-	if err := r.Ckpt.Wait(); err != nil {
+	if err := r.settle(); err != nil {
 		return 0, 0, err
 	}
 	t.Written += r.Dev.Written.Load() - written
@@ -204,13 +231,15 @@ func (r *Rig) with(b *program, l Load, t *Timing, seconds float64) (slice, touch
 
 // complete runs in the checkpointer's goroutine.
 func (r *Rig) complete(_ persist.Epoch, err error) {
+	n := r.ended.Load() + 1
+	defer r.ended.Store(n)
 	if err != nil {
 		return
 	}
-	now := time.Now()
-	r.timing.Commits = append(r.timing.Commits, now.Sub(r.flipAt).Seconds()*1e3)
-	if !r.before.IsZero() {
-		r.timing.Ages = append(r.timing.Ages, now.Sub(r.before).Seconds()*1e3)
+	now, t, size := int64(time.Since(r.epoch0)), r.timing.Load(), uint64(len(r.flippedAt))
+	t.Commits = append(t.Commits, float64(now-r.flippedAt[n%size].Load())/1e6)
+	if n > 1 {
+		t.Ages = append(t.Ages, float64(now-r.flippedAt[(n-1)%size].Load())/1e6)
 	}
 }
 

@@ -44,6 +44,13 @@ func (b *bolt) commit(pages []persist.PageID) error {
 	})
 }
 
+func (b *bolt) get(p persist.PageID, into []byte) error {
+	return b.db.View(func(tx *bbolt.Tx) error {
+		copy(into, tx.Bucket(bucket).Get(key(p)))
+		return nil
+	})
+}
+
 func (b *bolt) close() error { return b.db.Close() }
 
 func key(p persist.PageID) []byte {

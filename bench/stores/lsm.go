@@ -59,6 +59,15 @@ func (s *peb) commit(pages []persist.PageID) error {
 	return b.Commit(pebble.Sync)
 }
 
+func (s *peb) get(p persist.PageID, b []byte) error {
+	v, c, err := s.db.Get(key(p))
+	if err != nil {
+		return err
+	}
+	copy(b, v)
+	return c.Close()
+}
+
 func (s *peb) close() error { return s.db.Close() }
 
 // quiet is a logger that says nothing: what goes wrong is returned as an error.
@@ -93,6 +102,19 @@ func (s *badge) commit(pages []persist.PageID) error {
 		return err
 	}
 	return s.db.Sync()
+}
+
+func (s *badge) get(p persist.PageID, b []byte) error {
+	return s.db.View(func(tx *badger.Txn) error {
+		it, err := tx.Get(key(p))
+		if err != nil {
+			return err
+		}
+		return it.Value(func(v []byte) error {
+			copy(b, v)
+			return nil
+		})
+	})
 }
 
 func (s *badge) close() error { return s.db.Close() }

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -26,6 +27,8 @@ import (
 type store interface {
 	// commit returns when the pages, as they are in the arena now, are durable.
 	commit(pages []persist.PageID) error
+	// get copies a page into b, as it was committed.
+	get(p persist.PageID, b []byte) error
 	close() error
 }
 
@@ -133,6 +136,9 @@ func (r *run) table() (*result.Group, error) {
 	slices.Sort(sizes)
 	for _, d := range sizes {
 		all, err := r.measure(d)
+		if err == nil {
+			err = r.verify(d)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -221,6 +227,30 @@ func (r *run) one(i int, list []persist.PageID) (time.Duration, error) {
 	r.rig.Dirty(list)
 	err := r.rig.Commit()
 	return time.Since(began), err
+}
+
+// verify brings all stores up to date with d pages, and compares them with what the stores then have.
+func (r *run) verify(d int) error {
+	list := r.pick(d)
+	r.rig.Dirty(list)
+	if err := r.rig.Commit(); err != nil {
+		return err
+	}
+	b := make([]byte, persist.BlockSize)
+	for i, s := range r.stores {
+		if err := s.commit(list); err != nil {
+			return fmt.Errorf("%s: %w", peers[i].name, err)
+		}
+		for _, p := range list {
+			if err := s.get(p, b); err != nil {
+				return fmt.Errorf("%s: %w", peers[i].name, err)
+			}
+			if !bytes.Equal(b, r.rig.Arena.Page(p)) {
+				return fmt.Errorf("%s does not have page %d as it was committed", peers[i].name, p)
+			}
+		}
+	}
+	return nil
 }
 
 // pick returns d different pages.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -22,6 +24,9 @@ type raw struct {
 	a    *engine.Arena
 	at   int64
 	bufs [][]byte
+	// Of the last commit, for get.
+	pages  []persist.PageID
+	starts []int64 // of each maxGather pages
 }
 
 func openRaw(dir string, a *engine.Arena) (store, error) {
@@ -39,6 +44,7 @@ func openRaw(dir string, a *engine.Arena) (store, error) {
 }
 
 func (r *raw) commit(pages []persist.PageID) error {
+	r.pages, r.starts = append(r.pages[:0], pages...), r.starts[:0]
 	for len(pages) > 0 {
 		n := min(len(pages), maxGather)
 		r.bufs = r.bufs[:0]
@@ -51,10 +57,21 @@ func (r *raw) commit(pages []persist.PageID) error {
 		if _, err := unix.Pwritev(int(r.f.Fd()), r.bufs, r.at); err != nil {
 			return err
 		}
+		r.starts = append(r.starts, r.at)
 		r.at += int64(n * persist.BlockSize)
 		pages = pages[n:]
 	}
 	return unix.Fdatasync(int(r.f.Fd()))
+}
+
+// get finds pages of the last commit only: there is no index.
+func (r *raw) get(p persist.PageID, b []byte) error {
+	i := slices.Index(r.pages, p)
+	if i < 0 {
+		return fmt.Errorf("page %d was not in the last commit", p)
+	}
+	_, err := r.f.ReadAt(b, r.starts[i/maxGather]+int64(i%maxGather*persist.BlockSize))
+	return err
 }
 
 func (r *raw) close() error { return r.f.Close() }

@@ -49,4 +49,11 @@ func (s *lite) commit(pages []persist.PageID) error {
 	return tx.Commit()
 }
 
+func (s *lite) get(p persist.PageID, b []byte) error {
+	var v []byte
+	err := s.db.QueryRow("SELECT data FROM pages WHERE id = ?", int64(p)).Scan(&v)
+	copy(b, v)
+	return err
+}
+
 func (s *lite) close() error { return s.db.Close() }
