@@ -47,6 +47,7 @@ func (vm *VM) EndSlice() { hot().fuel = -1 }
 func (vm *VM) RunSlice(fuel int64) Status {
 	h := hot()
 	h.fuel = fuel
+	vm.ran = false
 	for h.fuel >= 0 {
 		if st, over := vm.ended(); over {
 			return st
@@ -118,7 +119,7 @@ func (vm *VM) resume(g GID) error {
 	}
 	vm.gSet(g, gStatus, gRunning)
 	h := hot()
-	vm.cur = g
+	vm.cur, vm.ran = g, true
 	h.pc, h.fp = Addr(gGet(g, gPC)), Addr(gGet(g, gFP))
 	c := Addr(gGet(g, gChunk))
 	h.stackLimit = c + Addr(ld64(c+chunkSize))

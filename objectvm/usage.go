@@ -3,6 +3,9 @@ package objectvm
 // Goroutines is the number of goroutines that exist.
 func (vm *VM) Goroutines() uint64 { return hget(hdrGLive) }
 
+// Ran says whether a goroutine has run in the last slice.
+func (vm *VM) Ran() bool { return vm.ran }
+
 // HeapBytes is how many bytes the live objects take: those that survived the last collection, and those allocated since.
 func (vm *VM) HeapBytes() uint64 { return vm.heap.live + vm.heap.bytes }
 

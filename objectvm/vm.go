@@ -76,6 +76,7 @@ type VM struct {
 
 	cur       GID       // running goroutine, 0 if none
 	checked   []uint64  // bit set of goroutines that were validated in this incarnation
+	ran       bool      // a goroutine has run in this slice
 	gcWanted  bool      // collect at the next safepoint
 	gcCycles  uint64    // collections since Attach
 	gcNanos   uint64    // time in them

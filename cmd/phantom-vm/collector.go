@@ -93,7 +93,7 @@ var scalars = []scalar{
 }
 
 var distributions = []distribution{
-	seconds("slice", "Times of slices: as long as the program ran on.", func(s *wire.Stats) *metrics.Histogram { return &s.Slice }),
+	seconds("slice", "Times of slices in which the program ran.", func(s *wire.Stats) *metrics.Histogram { return &s.Slice }),
 	seconds("gc_pause", "Times of the collector within one slice.", func(s *wire.Stats) *metrics.Histogram { return &s.GCPause }),
 	seconds("flip", "Times in which the program stood still for a demarcation.", func(s *wire.Stats) *metrics.Histogram { return &s.Flip }),
 	seconds("commit", "Times from a flip to its acknowledgement by the device.", func(s *wire.Stats) *metrics.Histogram { return &s.Commit }),

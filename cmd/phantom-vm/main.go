@@ -98,7 +98,7 @@ Exit codes: the program's own; 1 it does not compile; 2 uncaught panic;
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newBuild(), newRun(), newStop(), newStatus(), newConsole(),
+	root.AddCommand(newBuild(), newRun(), newStop(), newStatus(), newTop(), newConsole(),
 		newDisasm(), newAsm(), newFsck(), newDoctor(), newDemo())
 	return root
 }

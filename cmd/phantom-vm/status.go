@@ -176,6 +176,9 @@ func durationText(ns float64) string {
 			return number(&v) + " " + u.name
 		}
 	}
+	if ns == 0 {
+		return "0"
+	}
 	return fmt.Sprintf("%.0f ns", ns)
 }
 

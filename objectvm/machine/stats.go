@@ -42,7 +42,9 @@ func (m *machine) began(now time.Time) {
 // sliced notes a slice of the program.
 func (m *machine) sliced(from, to time.Time) {
 	w := &m.meter
-	w.Slice.RecordTime(to.Sub(from))
+	if m.vm.Ran() {
+		w.Slice.RecordTime(to.Sub(from))
+	}
 	if gc := m.vm.GCTime(); gc != w.collector {
 		w.GCPause.Record(gc - w.collector)
 		w.collector = gc

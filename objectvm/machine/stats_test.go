@@ -119,5 +119,6 @@ func TestNumbersOfAnIdleMachine(t *testing.T) {
 	require.Len(t, h.numbers, asked+1, "and the last")
 	for _, s := range quiet()[:5] {
 		require.Equal(t, quiet()[0].Checkpoints, s.Checkpoints, "it waits for input and writes nothing")
+		require.Equal(t, quiet()[0].Slice.Count(), s.Slice.Count(), "it does not run")
 	}
 }

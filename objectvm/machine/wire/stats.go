@@ -58,7 +58,7 @@ type Stats struct {
 	GCNanos         uint64 // time in the collector
 
 	// Histograms.
-	Slice           metrics.Histogram // times of slices, as long as the program ran on
+	Slice           metrics.Histogram // times of slices in which the program ran
 	GCPause         metrics.Histogram // times of the collector within one slice, of slices in which it ran
 	Flip            metrics.Histogram // times in which the program stood still for a demarcation
 	Commit          metrics.Histogram // times from a flip to its acknowledgement by the device

@@ -37,9 +37,9 @@ type Options struct {
 	OnStart        func(wire.Status)
 	// Serve, if set, is called before the machine starts, with a function that returns its numbers whenever it is
 	// called, from any goroutine, until Run ends.
-	Serve func(numbers func() Numbers)
-	Log            io.Writer // messages of the monitor
-	Metrics        string    // where the numbers are served over HTTP, for those who ask for the status
+	Serve   func(numbers func() Numbers)
+	Log     io.Writer // messages of the monitor
+	Metrics string    // where the numbers are served over HTTP, for those who ask for the status
 }
 
 // Errors that the command tells apart.
