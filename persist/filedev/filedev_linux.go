@@ -1,4 +1,4 @@
-// Package filedev is a persist.Device on an ordinary file of the host.
+// Package filedev is a persist.Device on an ordinary file or a block device of the host.
 //
 // When a flush fails, the kernel has dropped the pages that it could not write or
 // keeps them in its cache as if they were written; the next flush would succeed. So
@@ -22,6 +22,11 @@ import (
 type Device struct {
 	f    *os.File
 	size int64
+	// Of a block device: direct is O_DIRECT, for which memory has to be aligned;
+	// memory that is not goes through bounce.
+	block, direct bool
+	bounceLock    sync.Mutex
+	bounce        []byte
 
 	// The system calls; tests count them and let them fail.
 	pwritev func(fd int, bufs [][]byte, off int64) (int, error)
@@ -121,12 +126,23 @@ func (d *Device) Descriptor() uintptr { return d.f.Fd() }
 func (d *Device) Size() int64 { return d.size }
 
 // ReadAt implements io.ReaderAt.
-func (d *Device) ReadAt(b []byte, off int64) (int, error) { return d.f.ReadAt(b, off) }
+func (d *Device) ReadAt(b []byte, off int64) (int, error) {
+	if d.direct && !aligned(b, off) {
+		return d.readBounced(b, off)
+	}
+	return d.f.ReadAt(b, off)
+}
 
 // WriteAt implements io.WriterAt. It never makes the file longer.
 func (d *Device) WriteAt(b []byte, off int64) (int, error) {
 	if err := d.inside(int64(len(b)), off); err != nil {
 		return 0, err
+	}
+	if d.direct && !aligned(b, off) {
+		if err := d.writeBounced([][]byte{b}, off); err != nil {
+			return 0, full(err)
+		}
+		return len(b), nil
 	}
 	n, err := d.f.WriteAt(b, off)
 	return n, full(err)
@@ -147,6 +163,9 @@ func (d *Device) WriteGather(bufs [][]byte, off int64) error {
 	}
 	if err := d.inside(total, off); err != nil {
 		return err
+	}
+	if d.direct && !allAligned(bufs, off) {
+		return full(d.writeBounced(bufs, off))
 	}
 	for len(bufs) > 0 {
 		if len(bufs[0]) == 0 {
@@ -219,6 +238,9 @@ func (d *Device) fdatasync() error {
 // forget drops the file's clean pages from the kernel's cache, among them those
 // that count as clean because writing them has failed.
 func (d *Device) forget() {
+	if d.direct {
+		return // there is no cache between
+	}
 	_ = unix.Fadvise(int(d.f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice; nothing more can be done
 }
 
@@ -233,6 +255,9 @@ func (d *Device) settle() {
 // Prepare implements persist.Preparer: overwriting written blocks is some four
 // times cheaper than extending a sparse file.
 func (d *Device) Prepare(off, n int64) error {
+	if d.block {
+		return nil // nothing has to be allocated
+	}
 	zero := make([]byte, min(n, 1<<20))
 	for n > 0 {
 		k := min(n, int64(len(zero)))
@@ -245,4 +270,10 @@ func (d *Device) Prepare(off, n int64) error {
 }
 
 // Close closes the file without flushing.
-func (d *Device) Close() error { return d.f.Close() }
+func (d *Device) Close() error {
+	if d.bounce != nil {
+		_ = unix.Munmap(d.bounce)
+		d.bounce = nil
+	}
+	return d.f.Close()
+}
