@@ -59,7 +59,7 @@ func Probe(dev Device) (Contents, error) {
 	block := func(b uint32) []byte { return head[blockOffset(b):][:BlockSize] }
 	for _, b := range []uint32{superBlock, superCopyBlock} {
 		if s, err := decodeSuper(block(b), b); err == nil && !(b == superCopyBlock && allZero(block(superBlock))) {
-			return Contents{Image: true, InstanceID: s.instance, What: fmt.Sprintf("the image of instance %x", s.instance)}, nil
+			return Contents{Image: true, InstanceID: s.instance, What: fmt.Sprintf("the image of instance %v", s.instance)}, nil
 		}
 		if bytes.HasPrefix(block(b), []byte(superMagic)) && !allZero(block(superBlock)) {
 			return Contents{What: "a damaged image, or one of another version"}, nil

@@ -26,6 +26,7 @@ const (
 	exitUnavailable = 69  // locked, changed since, or a monitor that can't be used
 	exitFailed      = 70  // the machine could not go on; the last checkpoint is good
 	exitNoSpace     = 73  // the disk is full; the last checkpoint is good
+	exitDevice      = 74  // the disk failed or its server is gone; the last durable checkpoint is kept
 	exitInterrupt   = 130 // Ctrl-C: checkpointed, can go on
 	exitTerminate   = 143 // SIGTERM: likewise
 )
@@ -89,7 +90,8 @@ milliseconds. Kill it at any moment and run it again: it goes on where it was.
 
 Exit codes: the program's own; 1 it does not compile; 2 uncaught panic;
 64 usage; 65 damaged or newer file; 69 locked, changed or unavailable;
-70 the machine could not go on; 73 disk full; 130 Ctrl-C; 143 SIGTERM; 129 SIGHUP; 141 output closed.`,
+70 the machine could not go on; 73 disk full; 74 disk failed or its server lost;
+130 Ctrl-C; 143 SIGTERM; 129 SIGHUP; 141 output closed.`,
 		Example: `  phantom-vm run ./examples/counter       # Ctrl-C or kill -9, then the same again
   phantom-vm status counter.phantom --json
   phantom-vm build -o counter.pbc ./examples/counter && phantom-vm disasm counter.pbc`,

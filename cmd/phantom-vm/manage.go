@@ -14,10 +14,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"phantomvm/cmd/phantom-vm/internal/disk"
 	"phantomvm/cmd/phantom-vm/internal/instance"
 	"phantomvm/objectvm/machine/wire"
 	"phantomvm/persist"
-	"phantomvm/persist/filedev"
+	"phantomvm/persist/nbddev"
 )
 
 func newStop() *cobra.Command {
@@ -91,10 +92,12 @@ func newConsole() *cobra.Command {
 func newFsck() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "fsck INSTANCE|IMAGE",
-		Short:   "Check an instance's disk image",
-		Example: "  phantom-vm fsck counter.phantom --json",
-		Args:    cobra.ExactArgs(1),
+		Use:   "fsck INSTANCE|IMAGE|DEVICE|URI",
+		Short: "Check an instance's disk",
+		Example: `  phantom-vm fsck counter.phantom --json
+  phantom-vm fsck /dev/vdb
+  phantom-vm fsck nbd://storage.local/ledger`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := args[0]
 			if instance.Exists(path) {
@@ -103,11 +106,17 @@ func newFsck() *cobra.Command {
 					return err
 				}
 				defer inst.Close()
-				path = inst.Path("disk.img")
+				path = inst.Disk()
 			} else if st, err := os.Stat(path); err == nil && st.IsDir() {
 				return classify(fmt.Errorf("%s: %w", path, instance.ErrNotInstance))
 			}
-			dev, err := filedev.OpenReadOnly(path)
+			at, err := disk.Parse(path)
+			if errors.Is(err, nbddev.ErrTarget) {
+				return &exitError{exitUsage, err}
+			} else if err != nil {
+				return classify(err)
+			}
+			dev, err := disk.Open(cmd.Context(), at, disk.Options{ReadOnly: true})
 			if err != nil {
 				return classify(err)
 			}

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"phantomvm/bytecode"
+	"phantomvm/cmd/phantom-vm/internal/disk"
 	"phantomvm/cmd/phantom-vm/internal/instance"
 	"phantomvm/cmd/phantom-vm/internal/monitor"
 	"phantomvm/hypervisor/tender"
@@ -26,6 +25,7 @@ import (
 	"phantomvm/objectvm/machine/wire"
 	"phantomvm/persist"
 	"phantomvm/persist/filedev"
+	"phantomvm/persist/nbddev"
 )
 
 // defaultArena is half of this machine's memory, at most 32 GiB: a program that allocates without end gets Go's
@@ -43,7 +43,7 @@ type runFlags struct {
 	dir      string
 	monitor  string
 	memory   size
-	disk     size
+	disk     diskFlag
 	arena    size
 	interval time.Duration
 	fresh    bool
@@ -52,10 +52,12 @@ type runFlags struct {
 	quiet    bool
 	metrics  string
 	public   bool
+
+	force, unsafeDisk bool
 }
 
 func newRun() *cobra.Command {
-	f := &runFlags{disk: 64 << 30, arena: defaultArena()}
+	f := &runFlags{disk: diskFlag{size: 64 << 30}, arena: defaultArena()}
 	cmd := &cobra.Command{
 		Use:   "run [flags] PACKAGE|FILES|FILE.pbc|INSTANCE [-- ARGS]",
 		Short: "Run a program, or go on with an instance",
@@ -64,11 +66,17 @@ in an instance directory, by default NAME.phantom here. If the instance exists, 
 program goes on from its newest checkpoint. Given an instance directory, run goes on with it.
 
 Output is shown when the checkpoint that covers it is durable. console.log and stderr.log in
-the instance directory hold every byte once, however often the command is killed.`,
+the instance directory hold every byte once, however often the command is killed.
+
+The arena lies in the instance's disk.img, or where --disk says. A new instance takes only a disk that holds
+zeros, unless --force. For an instance that exists, --disk says where its disk is now.`,
 		Example: `  phantom-vm run ./examples/counter
   phantom-vm run --input book.txt ./examples/wordfreq
   phantom-vm run --monitor process --checkpoint 1ms prog.go -- -v one two
   phantom-vm run --detach --dir /srv/ledger ./examples/ledger
+  phantom-vm run --disk /dev/vdb ./examples/ledger
+  phantom-vm run --disk nbd://storage.local/ledger ./examples/ledger
+  phantom-vm run --disk 'nbd+unix:///ledger?socket=/run/nbd.sock' ledger.phantom   # it was moved there
   phantom-vm run --metrics 127.0.0.1:9464 ./examples/counter   # and curl it`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -86,7 +94,9 @@ the instance directory hold every byte once, however often the command is killed
 	fl.StringVar(&f.dir, "dir", "", "instance directory (default NAME.phantom)")
 	fl.StringVar(&f.monitor, "monitor", "auto", "auto, kvm or process")
 	fl.Var(&f.memory, "mem", "memory of the guest (default 256M), or what the process may take, about (default: half of this machine's); the arena may be larger")
-	fl.Var(&f.disk, "disk", "capacity of a new instance's disk image (sparse)")
+	fl.Var(&f.disk, "disk", "capacity of a new instance's disk image (sparse), or where its disk is: a file, /dev/..., nbd://host/export")
+	fl.BoolVar(&f.force, "force", false, "overwrite what a disk given by place holds")
+	fl.BoolVar(&f.unsafeDisk, "unsafe-disk", false, "take an NBD server without FLUSH: only its process may die, not its host")
 	fl.Var(&f.arena, "arena", "limit of a new instance's data")
 	fl.DurationVar(&f.interval, "checkpoint", machine.DefaultInterval, "interval between checkpoints")
 	fl.BoolVar(&f.fresh, "fresh", false, "start anew; an instance that exists is kept as NAME.old-N")
@@ -169,8 +179,6 @@ func (f *runFlags) check() error {
 		return fail(exitUsage, "--checkpoint %v: at least 100us", f.interval)
 	case f.memory != 0 && (f.memory < minMemory || f.memory > maxMemory):
 		return fail(exitUsage, "--mem %v: 64M to 4G", &f.memory)
-	case f.disk < minDisk:
-		return fail(exitUsage, "--disk %v: at least 16M", &f.disk)
 	case f.arena < minArena || f.arena > maxArena:
 		return fail(exitUsage, "--arena %v: 4M to 64G", &f.arena)
 	}
@@ -188,7 +196,7 @@ func (f *runFlags) check() error {
 		}
 		in.Close()
 	}
-	return nil
+	return f.disk.check()
 }
 
 // prepare returns the locked instance that is to be run, made if need be.
@@ -204,6 +212,11 @@ func prepare(f *runFlags, what, progArgs []string) (inst *instance.Instance, isN
 			return nil, false, fail(exitUsage, "%s exists: its input and arguments can't change", what[0])
 		}
 		inst, err := openLocked(what[0])
+		if err == nil {
+			if err = relocate(f, inst); err != nil {
+				inst.Close()
+			}
+		}
 		return inst, false, err
 	}
 	mod, code, err := loadProgram(what)
@@ -234,6 +247,10 @@ func prepare(f *runFlags, what, progArgs []string) (inst *instance.Instance, isN
 	if f.input != "" || progArgs != nil && !slices.Equal(progArgs, inst.Record.Args[1:]) {
 		inst.Close()
 		return nil, false, fail(exitUsage, "%s exists: its input and arguments can't change; --fresh starts anew", dir)
+	}
+	if err := relocate(f, inst); err != nil {
+		inst.Close()
+		return nil, false, err
 	}
 	return inst, false, nil
 }
@@ -291,7 +308,16 @@ func create(f *runFlags, dir string, mod *bytecode.Module, code []byte, args []s
 	}
 	rec := instance.Record{
 		Name: mod.Name, ModuleHash: sha256.Sum256(code), SourceHash: mod.SourceHash, Args: args,
-		DiskSize: int64(f.disk), ArenaLimit: uint64(f.arena),
+		DiskSize: int64(f.disk.size), ArenaLimit: uint64(f.arena), Disk: string(f.disk.at), UnsafeDisk: f.unsafeDisk,
+	}
+	var elsewhere *disk.Disk
+	if f.disk.at != "" {
+		var err error
+		if elsewhere, err = newDisk(f); err != nil {
+			return nil, err
+		}
+		defer elsewhere.Close()
+		rec.DiskSize = elsewhere.Size()
 	}
 	inst, err := instance.Create(dir, rec, func(i *instance.Instance) error {
 		if input != nil {
@@ -299,14 +325,19 @@ func create(f *runFlags, dir string, mod *bytecode.Module, code []byte, args []s
 				return err
 			}
 		}
+		opts := machine.Options{InstanceID: i.Record.ID, Args: args, ArenaLimit: i.Record.ArenaLimit}
+		if elsewhere != nil {
+			if err := elsewhere.Discard(); err != nil {
+				return err
+			}
+			return errors.Join(machine.Create(elsewhere, code, opts), elsewhere.Err())
+		}
 		dev, err := filedev.Create(i.Path("disk.img"), i.Record.DiskSize)
 		if err != nil {
 			return err
 		}
 		defer dev.Close()
-		return machine.Create(dev, code, machine.Options{
-			InstanceID: i.Record.ID, Args: args, ArenaLimit: i.Record.ArenaLimit,
-		})
+		return machine.Create(dev, code, opts)
 	})
 	if err != nil {
 		return nil, classify(fmt.Errorf("create %s: %w", dir, err))
@@ -378,14 +409,14 @@ func resume(ctx context.Context, f *runFlags, kind monitor.Kind, inst *instance.
 
 // endedAs says how the instance's program ended, "" if it did not.
 func endedAs(inst *instance.Instance) (string, error) {
-	dev, err := filedev.Open(inst.Path("disk.img"))
+	dev, err := openDisk(inst, false)
 	if err != nil {
-		return "", classify(err)
+		return "", err
 	}
 	defer dev.Close()
 	st, err := machine.Inspect(dev)
 	if err != nil {
-		return "", classify(fmt.Errorf("%s: %w", inst.Path("disk.img"), err))
+		return "", classify(fmt.Errorf("%s: %w", inst.Disk(), errors.Join(err, dev.Err())))
 	}
 	switch st.State {
 	case wire.Exited:
@@ -396,40 +427,20 @@ func endedAs(inst *instance.Instance) (string, error) {
 	return "", nil
 }
 
-// catchSignals cancels the context at the first SIGINT, SIGTERM, SIGHUP or SIGPIPE (the reader of
-// the output went away); a second SIGINT, SIGTERM or SIGHUP kills as usual.
-func catchSignals(parent context.Context) (ctx context.Context, stop func(), caught func() os.Signal) {
-	ctx, cancel := context.WithCancel(parent)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	var got atomic.Pointer[os.Signal]
-	go func() {
-		select {
-		case s := <-signals:
-			got.Store(&s)
-			signal.Reset(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { signal.Stop(signals); cancel() }, func() os.Signal {
-		if s := got.Load(); s != nil {
-			return *s
-		}
-		return nil
-	}
-}
-
 // classify gives an error its exit code.
 func classify(err error) error {
 	code := exitFailed
 	switch {
 	case errors.Is(err, monitor.ErrNoSpace), errors.Is(err, persist.ErrNoSpace), errors.Is(err, syscall.ENOSPC):
 		code = exitNoSpace
+	case errors.Is(err, disk.ErrDevice):
+		code = exitDevice
+	case errors.Is(err, disk.ErrBusy), errors.Is(err, nbddev.ErrNoFlush):
+		code = exitUnavailable
 	case errors.Is(err, instance.ErrLocked), errors.Is(err, instance.ErrForeign), errors.Is(err, instance.ErrExists), errors.Is(err, os.ErrPermission):
 		code = exitUnavailable
 	case errors.Is(err, persist.ErrCorrupt), errors.Is(err, persist.ErrRootDamaged), errors.Is(err, persist.ErrVersion),
-		errors.Is(err, persist.ErrNotFormatted), errors.Is(err, os.ErrNotExist),
+		errors.Is(err, persist.ErrNotFormatted), errors.Is(err, persist.ErrTooSmall), errors.Is(err, disk.ErrForeign), errors.Is(err, os.ErrNotExist),
 		errors.Is(err, instance.ErrNotInstance), errors.Is(err, instance.ErrVersion),
 		errors.Is(err, instance.ErrDamaged), errors.Is(err, monitor.ErrDamaged):
 		code = exitData

@@ -12,7 +12,6 @@ import (
 	"phantomvm/cmd/phantom-vm/internal/instance"
 	"phantomvm/objectvm/machine"
 	"phantomvm/objectvm/machine/wire"
-	"phantomvm/persist/filedev"
 )
 
 // statusReport is what status prints; the names are those of --json. What is not known is left out.
@@ -57,13 +56,13 @@ func report(inst *instance.Instance, whole bool) (*statusReport, error) {
 			st.ArenaPages, st.Checkpoints = reply.All.ArenaPages, reply.All.Checkpoints
 		}
 	} else {
-		dev, err := filedev.OpenReadOnly(inst.Path("disk.img"))
+		dev, err := openDisk(inst, true)
 		if err != nil {
-			return nil, classify(err)
+			return nil, err
 		}
 		defer dev.Close()
 		if st, err = machine.Inspect(dev); err != nil {
-			return nil, classify(fmt.Errorf("%s: %w", inst.Path("disk.img"), err))
+			return nil, classify(fmt.Errorf("%s: %w", inst.Disk(), err))
 		}
 	}
 	r.State, r.ExitCode, r.Epoch, r.Incarnation = st.State.String(), st.ExitCode, st.Epoch, st.Incarnation

@@ -269,6 +269,15 @@ func (d *Device) Prepare(off, n int64) error {
 	return d.Flush()
 }
 
+// Lock takes the file for this process until Close. ErrBusy: another has it.
+func (d *Device) Lock() error {
+	err := unix.Flock(int(d.f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("filedev: %s: %w", d.f.Name(), ErrBusy)
+	}
+	return err
+}
+
 // Close closes the file without flushing.
 func (d *Device) Close() error {
 	if d.bounce != nil {

@@ -1,7 +1,7 @@
 // Package instance is the directory in which one life of a program lies:
 //
 //	instance.rec  what the instance is (msgpack, see Record); replaced atomically
-//	disk.img      the block device with the arena's checkpoints (sparse)
+//	disk.img      the block device with the arena's checkpoints (sparse), unless it is elsewhere
 //	console.log   standard output, every byte once
 //	stderr.log    standard error, likewise
 //	input         what was or will be read as standard input
@@ -35,7 +35,10 @@ var (
 )
 
 // recordVersion is the newest version of Record that this program reads and writes.
-const recordVersion = 1
+//
+//	1  the first
+//	2  the disk may lie elsewhere; written only then, so that older programs go on with other instances
+const recordVersion = 2
 
 // Record is what an instance is. It changes only where noted.
 type Record struct {
@@ -46,11 +49,13 @@ type Record struct {
 	ModuleHash [32]byte // SHA-256 of the module's bytes
 	SourceHash [32]byte
 	Args       []string
-	DiskSize   int64  // bytes of disk.img, fixed for life
+	DiskSize   int64  // bytes of the disk, fixed for life
 	ArenaLimit uint64 // bytes of DATA, fixed for life
 	CreatedAt  int64  // Unix nanoseconds
 	InputDone  bool   // input is complete: its end is the end of standard input
 	Monitor    string // that ran it last; changes at every run
+	Disk       string // where the disk is: an absolute path or an NBD URI; "" is disk.img. Changes when it was moved
+	UnsafeDisk bool   // a server that has no flush is taken
 }
 
 // Instance is an instance directory.
@@ -62,6 +67,19 @@ type Instance struct {
 
 // Path returns the path of one of the instance's files.
 func (i *Instance) Path(name string) string { return filepath.Join(i.Dir, name) }
+
+// Disk is where the instance's disk is.
+func (i *Instance) Disk() string {
+	if i.Record.Disk != "" {
+		return i.Record.Disk
+	}
+	return i.Path("disk.img")
+}
+
+// MoveDisk changes where the disk is; Save makes it last.
+func (i *Instance) MoveDisk(at string, unsafeDisk bool) {
+	i.Record.Disk, i.Record.UnsafeDisk, i.Record.Version = at, unsafeDisk, recordVersion
+}
 
 // Exists says whether dir is there and holds an instance record, or may hold one that can't be seen for lack of rights.
 func Exists(dir string) bool {
@@ -79,7 +97,10 @@ func Create(dir string, rec Record, fill func(*Instance) error) (*Instance, erro
 		return nil, err
 	}
 	inst := &Instance{Dir: dir, Record: rec}
-	inst.Record.Version = recordVersion
+	inst.Record.Version = 1
+	if rec.Disk != "" {
+		inst.MoveDisk(rec.Disk, rec.UnsafeDisk)
+	}
 	inst.Record.CreatedAt = time.Now().UnixNano()
 	if _, err := rand.Read(inst.Record.ID[:]); err != nil {
 		return nil, err

@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"time"
 
+	"phantomvm/cmd/phantom-vm/internal/disk"
 	"phantomvm/hypervisor/abi"
 	"phantomvm/hypervisor/tender"
 	"phantomvm/objectvm/machine/wire"
-	"phantomvm/persist/filedev"
 )
 
 // storageDevice is the block device that the unikernel's manifest asks for.
 const storageDevice = "storage"
 
 // runKVM runs the machine in a guest.
-func runKVM(dev *filedev.Device, h *host, opts Options, stop <-chan struct{}) (*ending, error) {
+func runKVM(dev *disk.Disk, h *host, opts Options, stop <-chan struct{}) (*ending, error) {
 	kernel, err := kernelImage()
 	if err != nil {
 		return nil, err

@@ -8,10 +8,10 @@ import (
 	"os"
 	"time"
 
+	"phantomvm/cmd/phantom-vm/internal/disk"
 	"phantomvm/cmd/phantom-vm/internal/instance"
 	"phantomvm/hypervisor/tender"
 	"phantomvm/objectvm/machine/wire"
-	"phantomvm/persist/filedev"
 )
 
 // Kind names a monitor.
@@ -72,7 +72,7 @@ func Choose(k Kind) (Kind, string) {
 // After a kill of this process at any moment the next Run goes on from the newest durable checkpoint.
 func Run(ctx context.Context, inst *instance.Instance, opts Options) (*Result, error) {
 	kind := opts.Kind
-	dev, err := filedev.Open(inst.Path("disk.img"))
+	dev, err := disk.Open(ctx, disk.Location(inst.Disk()), disk.Options{Unsafe: inst.Record.UnsafeDisk})
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +128,9 @@ func Run(ctx context.Context, inst *instance.Instance, opts Options) (*Result, e
 		end, err = runProcess(dev, h, opts, stop)
 	default:
 		return nil, fmt.Errorf("unknown monitor %q", kind)
+	}
+	if lost := dev.Err(); lost != nil && (err != nil || end.status.State == wire.Failed) {
+		return nil, fmt.Errorf("%w; the newest durable checkpoint is kept", lost)
 	}
 	if err != nil {
 		return nil, err
