@@ -51,6 +51,7 @@ func (m *machine) startPaging() error {
 	if err != nil {
 		return err
 	}
+	m.store.Table().SetNodeBudget(int(min(max(m.cfg.Paging.Limit/16, 1<<20), 64<<20)))
 	m.store.Table().SetReader(platform.Read)
 	m.pager, err = paging.New(paging.Config{
 		Base: memory.Base, Pages: memory.Pages, Ranges: ranges, State: memory.State, Pins: memory.Pins,
@@ -95,7 +96,7 @@ func (m *machine) guarded(f func() error) (err error) {
 		_ = recover()
 		switch err = m.store.Table().LastFault().Error(); why {
 		case paging.NoRoom:
-			err = fmt.Errorf("%w: all %d resident pages are dirty when page %#x is needed", paging.ErrMemory, m.pager.Counters().Resident, page)
+			err = fmt.Errorf("%w: page %#x is needed, and of the %d that are resident none can go", paging.ErrMemory, page, m.pager.Counters().Resident)
 		case paging.Failed:
 			err = fmt.Errorf("page %#x can't be read: %w", page, err)
 		}

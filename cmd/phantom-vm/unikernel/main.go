@@ -43,7 +43,7 @@ func run(args []string) (int, error) {
 	if err != nil {
 		return exitFailed, err
 	}
-	cfg.Device, cfg.Durable = dev, dev.Durable()
+	cfg.Device, cfg.Durable, cfg.Paging = dev, dev.Durable(), pageFrom(dev)
 	if !cfg.Durable {
 		fmt.Fprintln(os.Stderr, "phantom-vm guest: this tender has no flush: checkpoints survive a crash of the tender, not of the host")
 	}
