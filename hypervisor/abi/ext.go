@@ -36,7 +36,8 @@ package abi
 //
 // A side of the tender that sleeps sets its "sleeps" word first; the guest,
 // after publishing, reads the word and issues the kick hypercall only if it
-// is set.
+// is set. With ExtEventKick the kick of the block queue is the same OUT, but KVM
+// takes it itself and signals an eventfd: the guest goes on without having left KVM_RUN.
 
 // ExtInfoAddr is the guest address of the tender's offer.
 const ExtInfoAddr = 0xf0000
@@ -63,6 +64,7 @@ const (
 	ExtBlockQueue ExtFeature = 1 << 0 // asynchronous block requests with flush
 	ExtChannel    ExtFeature = 1 << 1 // message channel
 	ExtEntropy    ExtFeature = 1 << 2 // HypercallEntropy
+	ExtEventKick  ExtFeature = 1 << 3 // HypercallKickBlock rings an eventfd inside KVM
 )
 
 // Hypercalls of the extension. Kicks ignore their argument.

@@ -29,6 +29,9 @@ func (vm *VM) build() error {
 		return err
 	}
 	vm.cleanup = m.close
+	if m.hasEvents && !vm.cfg.NoEventKick {
+		vm.events = m
+	}
 	vm.mem, vm.cpu, vm.waker = m.mem, m.cpu, m.waker
 	vm.entropy = rand.Reader
 	vm.writeTables()
@@ -100,6 +103,9 @@ func (vm *VM) offered() abi.ExtFeature {
 	f := abi.ExtBlockQueue | abi.ExtEntropy
 	if vm.cfg.Channel != nil {
 		f |= abi.ExtChannel
+	}
+	if vm.events != nil {
+		f |= abi.ExtEventKick
 	}
 	return f
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"phantomvm/hypervisor/abi"
 )
@@ -23,48 +22,6 @@ type extension struct {
 	sendLock sync.Mutex
 	inTail   uint32
 	inRoom   chan struct{} // the guest may have made room
-}
-
-// doorbell lets a goroutine sleep until the guest kicks.
-type doorbell struct {
-	flag *atomic.Uint32 // tells the guest to kick
-	c    chan struct{}
-}
-
-// spinTime is how long a goroutine looks for more work before it sleeps. A guest
-// that computes submits the next request without an exit meanwhile, and one that
-// waits gets its answer sooner.
-const spinTime = 50 * time.Microsecond
-
-// spin tells whether work comes within spinTime.
-func spin(ready func() bool) bool {
-	for start := time.Now(); time.Since(start) < spinTime; {
-		for range 50 {
-			if ready() {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// wait sleeps unless ready tells, after the flag is set, that there is work.
-// It reports false when stop is closed.
-func (d *doorbell) wait(stop <-chan struct{}, ready func() bool) bool {
-	if spin(ready) {
-		return true
-	}
-	d.flag.Store(1)
-	defer d.flag.Store(0)
-	if ready() {
-		return true
-	}
-	select {
-	case <-d.c:
-		return true
-	case <-stop:
-		return false
-	}
 }
 
 func (vm *VM) setupExtension(arg uint64) error {
@@ -87,7 +44,11 @@ func (vm *VM) setupExtension(arg uint64) error {
 		sleeps: map[abi.Hypercall]*doorbell{},
 	}
 	for n, off := range map[abi.Hypercall]int{abi.HypercallKickBlock: abi.SharedQueueSleeps, abi.HypercallKickChannel: abi.SharedOutSleeps} {
-		e.sleeps[n] = &doorbell{word(shared, off), make(chan struct{}, 1)}
+		e.sleeps[n] = &doorbell{flag: word(shared, off), c: make(chan struct{}, 1)}
+	}
+	if want&abi.ExtEventKick != 0 {
+		// Without it kicks leave KVM_RUN, as they would if the feature was not there.
+		_ = e.sleeps[abi.HypercallKickBlock].bind(vm.events, abi.HypercallPort+uint16(abi.HypercallKickBlock))
 	}
 	if want&abi.ExtBlockQueue != 0 {
 		e.wg.Go(e.serveQueue)
@@ -105,7 +66,7 @@ func (e *extension) word(off int) *atomic.Uint32 { return word(e.b, off) }
 
 // kick wakes the goroutine that the guest rang for.
 func (e *extension) kick(n abi.Hypercall) {
-	notify(e.sleeps[n].c)
+	e.sleeps[n].ring()
 	if n == abi.HypercallKickChannel {
 		notify(e.inRoom)
 	}
@@ -134,5 +95,11 @@ func (e *extension) fail(format string, args ...any) {
 // finish lets both goroutines complete what the guest has submitted.
 func (e *extension) finish() {
 	close(e.stop)
+	for _, d := range e.sleeps {
+		d.ring()
+	}
 	e.wg.Wait()
+	for _, d := range e.sleeps {
+		d.close()
+	}
 }

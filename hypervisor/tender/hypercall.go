@@ -36,6 +36,7 @@ func (vm *VM) loop() (status int, err error) {
 			}
 			return -1, nil
 		}
+		vm.exits++
 		switch e := vm.cpu.enter(); e {
 		case 0:
 		case unix.EINTR, unix.EAGAIN:

@@ -18,7 +18,9 @@ const (
 	kvmGetAPIVersion       = 0xae00
 	kvmCreateVM            = 0xae01
 	kvmGetVCPUMmapSize     = 0xae04
+	kvmCheckExtension      = 0xae03
 	kvmGetSupportedCPUID   = 0xc008ae05
+	kvmIOEventFD           = 0x4040ae79
 	kvmCreateVCPU          = 0xae41
 	kvmSetUserMemoryRegion = 0x4020ae46
 	kvmRun                 = 0xae80
@@ -28,6 +30,11 @@ const (
 	kvmSetCPUID2           = 0x4008ae90
 	kvmGetTSCKHz           = 0xaea3
 	kvmVersion             = 12
+
+	kvmCapIOEventFD  = 36
+	ioEventFDSize    = 64
+	ioEventFDFlagPIO = 1 << 1
+	kickBytes        = 4 // of the OUT
 
 	cpuidEntries = 256
 	cpuidHeader  = 8
@@ -48,6 +55,9 @@ type machine struct {
 	cpu   *vcpu
 	waker *waker
 	fds   []int
+
+	vmfd      int
+	hasEvents bool // KVM_IOEVENTFD
 }
 
 // vcpu is the one processor. run is the structure that it shares with KVM.
@@ -124,6 +134,10 @@ func newMachine(memBytes uint64) (m *machine, err error) {
 		return m, noKVM("create VM", err)
 	}
 	m.fds = append(m.fds, vmfd)
+	m.vmfd = vmfd
+	if n, err := ioctl(kvm, kvmCheckExtension, kvmCapIOEventFD); err == nil && n > 0 {
+		m.hasEvents = true
+	}
 	if m.waker, err = newWaker(); err != nil {
 		return m, err
 	}
@@ -181,6 +195,18 @@ func (m *machine) addCPU(kvm, vmfd int) error {
 		return noKVM("map the run structure", err)
 	}
 	return nil
+}
+
+// bindEvent makes KVM signal the eventfd fd at an OUT of 4 bytes to port, whatever
+// its value, in place of an exit. The layout is struct kvm_ioeventfd: u64 datamatch@0, u64
+// address@8, u32 length@16, s32 fd@20, u32 flags@24.
+func (m *machine) bindEvent(port uint16, fd int) error {
+	b := make([]byte, ioEventFDSize)
+	binary.LittleEndian.PutUint64(b[8:], uint64(port))
+	binary.LittleEndian.PutUint32(b[16:], kickBytes)
+	binary.LittleEndian.PutUint32(b[20:], uint32(fd))
+	binary.LittleEndian.PutUint32(b[24:], ioEventFDFlagPIO)
+	return ioctlBytes(m.vmfd, kvmIOEventFD, b)
 }
 
 // hideVirtualization clears the CPUID bits by which a guest would take itself

@@ -88,6 +88,9 @@ type Config struct {
 	// Channel receives the guest's messages, in order, each in a slice of its
 	// own, on one goroutine. While it blocks, the guest's Send blocks in time.
 	Channel func(msg []byte)
+	// NoEventKick lets every kick of the block queue leave KVM_RUN, as under a KVM without
+	// KVM_IOEVENTFD.
+	NoEventKick bool
 	// NoExtension makes the tender a plain Solo5 tender.
 	NoExtension bool
 }
@@ -100,6 +103,8 @@ type VM struct {
 	cpu     *vcpu
 	devices []device // by handle; nil Dev for handle 0
 	entropy io.Reader
+	events  *machine // for kicks by eventfd, nil if there are none
+	exits   uint64   // how often KVM_RUN came back
 
 	ext     *extension
 	set     chan struct{} // closed when ext is set
