@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -103,6 +105,64 @@ func (l *live) end() {
 	for range l.lines {
 	}
 	<-l.ended
+}
+
+// numbers are those of `status --json` that the bench uses; nil if there was nothing to measure.
+type numbers struct {
+	Window        float64  `json:"window_seconds"`
+	Rate          float64  `json:"checkpoints_per_second"`
+	Pages         *float64 `json:"pages_per_checkpoint"`
+	Amplification *float64 `json:"write_amplification"`
+	FlipP50       *float64 `json:"flip_us_p50"`
+	FlipP99       *float64 `json:"flip_us_p99"`
+	SliceP50      *float64 `json:"slice_us_p50"`
+	SliceP99      *float64 `json:"slice_us_p99"`
+	CommitP50     *float64 `json:"commit_ms_p50"`
+	CommitP99     *float64 `json:"commit_ms_p99"`
+	AgeP99        *float64 `json:"durable_age_ms_p99"`
+	FirstTouches  float64  `json:"first_touches"`
+	Copied        float64  `json:"copied_pages"`
+	Cleaned       float64  `json:"cleaned_pages"`
+	Resident      float64  `json:"resident_pages"`
+	GCCycles      float64  `json:"gc_cycles"`
+	GCPauseP99    *float64 `json:"gc_pause_us_p99"`
+}
+
+// status asks the running instance.
+func (l *live) status(flags ...string) (*numbers, error) {
+	var out bytes.Buffer
+	if err := l.b.command(&out, append([]string{l.b.vm, "status", l.dir, "--json"}, flags...)...); err != nil {
+		return nil, err
+	}
+	n := new(numbers)
+	return n, json.Unmarshal(out.Bytes(), n)
+}
+
+// or0 is the number, 0 if there is none.
+func or0(f *float64) float64 {
+	if f == nil {
+		return 0
+	}
+	return *f
+}
+
+// watch runs a program that does not end in a new instance, and returns its numbers after some time.
+func (b *bench) watch(monitor string, d time.Duration, argv ...string) (*numbers, error) {
+	defer b.clear()
+	l, err := b.launch(monitor, filepath.Join(b.tmp, "i.phantom"), argv...)
+	if err != nil {
+		return nil, err
+	}
+	defer l.kill() //nolint:errcheck // it has nothing to lose
+	if _, _, err := l.first(); err != nil {
+		return nil, err
+	}
+	select {
+	case <-time.After(d):
+	case <-b.ctx.Done():
+		return nil, b.ctx.Err()
+	}
+	return l.status()
 }
 
 var firstLine = regexp.MustCompile(`first instruction after ([0-9.]+) ms`)

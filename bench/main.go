@@ -30,9 +30,11 @@ var groups = []group{
 	{"speed", "Programs beside native code and Lua", (*bench).speed},
 	{"engine", "The checkpoint engine alone", (*bench).engine},
 	{"space", "Write amplification with cleaning", (*bench).space},
+	{"machine", "Checkpoints of a running machine", (*bench).machine},
 	{"cost", "What checkpoints cost a program", (*bench).cost},
 	{"idle", "An idle program", (*bench).idle},
 	{"start", "From start to the first instruction", (*bench).start},
+	{"heap", "Pages that an allocating program writes", (*bench).heap},
 	{"paging", "An arena larger than memory", (*bench).paging},
 	{"peers", "Durable commits beside other stores", (*bench).peers},
 }

@@ -52,10 +52,11 @@ func (b *bench) speed(g *result.Group) error {
 	}
 	logs := make([]float64, len(ways))
 	for _, p := range programs {
-		best, err := b.least(ways, b.runs, p)
+		all, err := b.interleaved(ways, b.runs, p)
 		if err != nil {
 			return err
 		}
+		best := leasts(all)
 		row := []any{p, best[0]}
 		for i, ms := range best {
 			logs[i] += math.Log(ms / best[0])
@@ -75,12 +76,18 @@ func (b *bench) speed(g *result.Group) error {
 	return nil
 }
 
-// least runs a program in all ways in turn and returns the least time of each in ms.
-func (b *bench) least(ways []way, runs int, program ...string) ([]float64, error) {
-	best := make([]float64, len(ways))
-	for i := range best {
-		best[i] = math.Inf(1)
+// leasts is the least of each.
+func leasts(all [][]float64) []float64 {
+	best := make([]float64, len(all))
+	for i := range all {
+		best[i] = result.Least(all[i])
 	}
+	return best
+}
+
+// interleaved runs a program in all ways in turn and returns the times of each in ms.
+func (b *bench) interleaved(ways []way, runs int, program ...string) ([][]float64, error) {
+	all := make([][]float64, len(ways))
 	for r := range runs {
 		for k := range ways {
 			i := (k + r) % len(ways) // nobody is always the first
@@ -89,10 +96,10 @@ func (b *bench) least(ways []way, runs int, program ...string) ([]float64, error
 			if err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", program, ways[i].name, err)
 			}
-			best[i] = min(best[i], ms)
+			all[i] = append(all[i], ms)
 		}
 	}
-	return best, nil
+	return all, nil
 }
 
 var timeLine = regexp.MustCompile(`(?m)^([0-9.]+) ms$`)

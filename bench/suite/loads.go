@@ -26,6 +26,20 @@ func dirty(pages int) int {
 	return sum + buf[7]
 }
 
+// steady does for ever what dirty does.
+func steady(pages int) int {
+	buf := make([]int, pages*page)
+	sum := 0
+	for r := 0; ; r++ {
+		for p := range pages {
+			buf[p*page+r%page] += r
+			for k := range 200 {
+				sum += k ^ p
+			}
+		}
+	}
+}
+
 // table is so many MiB of pages, each one written.
 func table(mib int) [][]int {
 	t := make([][]int, mib)
@@ -94,7 +108,7 @@ func visit(t [][]int, order []int32, words int) int {
 	return sum
 }
 
-// churn allocates so many MiB of objects of some sizes, of which a window of 64 KiB stays live.
+// churn allocates so many MiB of objects of some sizes, of which the newest 1,024 stay live, says so and sleeps.
 func churn(mib int) int {
 	const window = 1024
 	var live [window][]byte
@@ -110,5 +124,7 @@ func churn(mib int) int {
 	for _, b := range live {
 		sum += int(b[0])
 	}
+	fmt.Println("filled")
+	time.Sleep(24 * time.Hour)
 	return sum
 }

@@ -172,6 +172,7 @@ var programs = map[string]func() any{
 	"trees":  func() any { return trees(16, 60) },
 	"bytes":  func() any { return bytes(1<<20, 24) },
 	"dirty":  func() any { return dirty(number(2)) },
+	"steady": func() any { return steady(number(2)) },
 	"churn":  func() any { return churn(number(2)) },
 	"fill":   func() any { return fill(number(2)) },
 	"sparse": func() any { return sparse(number(2)) },
@@ -189,7 +190,7 @@ func number(i int) int {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: suite fib|sieve|nbody|matmul|trees|bytes|idle, dirty PAGES, churn MIB, fill MIB, sparse GIB, zipf MIB WORDS VISITS")
+	fmt.Fprintln(os.Stderr, "usage: suite fib|sieve|nbody|matmul|trees|bytes|idle, dirty PAGES, steady PAGES, churn MIB, fill MIB, sparse GIB, zipf MIB WORDS VISITS")
 	os.Exit(64)
 }
 
