@@ -348,3 +348,45 @@ func TestNewerFormat(t *testing.T) {
 	_, err := Inspect(d)
 	require.ErrorIs(t, err, persist.ErrVersion)
 }
+
+// lateHost acknowledges only when the machine says that it waits for it.
+type lateHost struct {
+	flowHost
+	asked int
+	stop  bool
+}
+
+func (h *lateHost) Send(b []byte) error {
+	if err := h.flowHost.Send(b); err != nil {
+		return err
+	}
+	if m, _ := wire.Decode(b); m.Kind == wire.Waiting { //nolint:errcheck // flowHost decoded it
+		h.asked++
+		h.ack(1 << 40)
+	}
+	if h.stop && len(h.files[1]) > 0 {
+		h.stop = false
+		h.say(&wire.Message{Kind: wire.Stop})
+	}
+	return nil
+}
+
+// TestHurry: a machine that ends, or is stopped, asks for the acknowledgements that it still needs.
+func TestHurry(t *testing.T) {
+	d := sim.FromImage(newImage(t, alone))
+	var files console
+	for _, stop := range []bool{true, false} {
+		h := &lateHost{flowHost: flowHost{t: t, files: files}, stop: stop}
+		h.idle = func() {}
+		h.acked = delivered((*[wire.Streams][]byte)(&h.files))
+		require.NoError(t, Run(Config{Device: d, Link: h, Interval: time.Millisecond, Delivered: h.acked}))
+		want := wire.Exited
+		if stop {
+			want = wire.Stopped
+		}
+		require.Equal(t, want, h.end.Status.State, h.end.Reason)
+		require.Equal(t, 1, h.asked)
+		files = h.files
+	}
+	require.Equal(t, "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n", string(files[1]))
+}

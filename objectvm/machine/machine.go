@@ -70,6 +70,7 @@ type machine struct {
 	flippedEnds  [wire.Streams]int64
 	durableEnds  [wire.Streams]int64 // output that may be shown
 	sent, acked  [wire.Streams]int64
+	hurried      [wire.Streams]int64 // ends that acknowledgements were asked for
 	lastProgress time.Time
 
 	stopping bool
@@ -133,6 +134,9 @@ func (m *machine) loop() error {
 			return err
 		}
 		if m.final != nil || m.stopping {
+			if err := m.hurry(); err != nil {
+				return err
+			}
 			m.wait(time.Time{}) // for the checkpoint in flight, or an acknowledgement
 			continue
 		}
@@ -301,6 +305,15 @@ func (m *machine) finish() (bool, error) {
 		st.State, st.ExitCode = m.final.State, m.final.ExitCode
 	}
 	return true, send(m.cfg.Link, &wire.Message{Kind: wire.Ended, Status: st})
+}
+
+// hurry asks for acknowledgements that the machine's end waits for; the host may otherwise take its time.
+func (m *machine) hurry() error {
+	if m.flipped != 0 || m.sent != m.durableEnds || m.acked == m.durableEnds || m.hurried == m.durableEnds {
+		return nil
+	}
+	m.hurried = m.durableEnds
+	return send(m.cfg.Link, &wire.Message{Kind: wire.Waiting})
 }
 
 // receive handles what the host has sent.

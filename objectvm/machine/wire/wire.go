@@ -36,6 +36,7 @@ const (
 	Ended                     // Status, Reason: the last message; State says how it ended
 	Note                      // Reason: what the user should know of the recovery, one line
 	Numbers                   // Stats: now and then, and in answer to Ask
+	Waiting                   // for acknowledgements; nothing else is left to do
 )
 
 // Messages of the host.
@@ -151,7 +152,7 @@ func Decode(b []byte) (*Message, error) {
 		if m.Stats == nil {
 			return nil, fmt.Errorf("%w: kind %d without numbers", ErrMessage, m.Kind)
 		}
-	case Output, WantInput, Note, Ack, Input, Stop, Ask:
+	case Output, WantInput, Note, Waiting, Ack, Input, Stop, Ask:
 	default:
 		return nil, fmt.Errorf("%w: kind %d", ErrMessage, m.Kind)
 	}

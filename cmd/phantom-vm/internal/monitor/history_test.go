@@ -81,3 +81,64 @@ func TestAskForNumbers(t *testing.T) {
 	require.Equal(t, uint64(20), h.numbers().All.Checkpoints, "the last ones")
 	h.close()
 }
+
+// acks returns the offsets that were acknowledged of a stream.
+func (p *fakePeer) acks(stream uint8) (list []int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.got {
+		if m.Kind == wire.Ack && m.Stream == stream {
+			list = append(list, m.Offset)
+		}
+	}
+	return list
+}
+
+// TestFewAcknowledgements: each is a flush of a log, which output in small pieces does not cost. A machine that waits for
+// nothing else, or has sent much, gets them at once.
+func TestFewAcknowledgements(t *testing.T) {
+	h, _ := newTestHost(t, Options{})
+	p := &fakePeer{messages: make(chan []byte, 10)}
+	done := make(chan error, 1)
+	go func() {
+		_, err := h.serve(p, nil)
+		done <- err
+	}()
+	sent := int64(0)
+	say := func(n int) {
+		p.say(t, &wire.Message{Kind: wire.Output, Offset: sent, Data: make([]byte, n)})
+		sent += int64(n)
+	}
+	began := time.Now()
+	for range 1000 {
+		say(10)
+	}
+	p.say(t, &wire.Message{Kind: wire.Waiting})
+	p.await(t, func(m *wire.Message) bool { return m.Kind == wire.Ack && m.Offset == sent })
+	require.LessOrEqual(t, len(p.acks(0)), 6+int(time.Since(began)/syncDelay), "1000 messages")
+	for range 3 {
+		say(syncBytes)
+		p.await(t, func(m *wire.Message) bool { return m.Kind == wire.Ack && m.Offset == sent })
+	}
+	p.say(t, ended)
+	require.NoError(t, <-done)
+	h.close()
+}
+
+// TestAcknowledgedInTheEnd: a little output is acknowledged although nothing follows.
+func TestAcknowledgedInTheEnd(t *testing.T) {
+	h, _ := newTestHost(t, Options{})
+	p := &fakePeer{messages: make(chan []byte, 10)}
+	done := make(chan error, 1)
+	go func() {
+		_, err := h.serve(p, nil)
+		done <- err
+	}()
+	for n := int64(0); n < 3; n++ {
+		p.say(t, &wire.Message{Kind: wire.Output, Offset: n, Data: []byte("x")})
+		p.await(t, func(m *wire.Message) bool { return m.Kind == wire.Ack && m.Offset == n+1 })
+	}
+	p.say(t, ended)
+	require.NoError(t, <-done)
+	h.close()
+}

@@ -48,7 +48,15 @@ type host struct {
 	helpers sync.WaitGroup
 
 	stopping atomic.Bool
+	hurry    atomic.Bool // the machine waits for acknowledgements
 }
+
+// Output is synced, and acknowledged, when so much has come or so much time has gone by: the machine keeps it until
+// then, and a flush of a log competes with those of checkpoints. The machine has more room than that.
+const (
+	syncBytes = 32 << 10
+	syncDelay = 200 * time.Millisecond
+)
 
 // showGrace is how long a run that ends waits for a reader of its output.
 const showGrace = 200 * time.Millisecond
@@ -154,6 +162,11 @@ func (h *host) handle(m *wire.Message) (*ending, error) {
 		}
 		h.shown[m.Stream].add(fresh)
 		h.wantSync(int(m.Stream))
+	case wire.Waiting:
+		h.hurry.Store(true)
+		for s := range h.logs {
+			h.wantSync(s)
+		}
 	case wire.Numbers:
 		h.stats.add(m.Stats)
 	case wire.WantInput:
@@ -192,19 +205,26 @@ func printable(s string) string {
 	}, s)
 }
 
-// syncLog acknowledges a stream's output once it is durable.
+// syncLog acknowledges a stream's output once it is durable, some at a time.
 func (h *host) syncLog(stream int) {
 	defer h.helpers.Done()
+	acked := h.logs[stream].Size()
+	var due <-chan time.Time // not nil while output waits
 	for {
 		select {
 		case <-h.quit:
 			return
 		case <-h.dirty[stream]:
+			if h.outside(stream)-acked < syncBytes && !h.hurry.Load() && !h.stopping.Load() {
+				if due == nil {
+					due = time.After(syncDelay)
+				}
+				continue
+			}
+		case <-due:
 		}
-		upto := h.logs[stream].Size()
-		if !h.stopping.Load() {
-			upto -= h.shown[stream].hidden()
-		}
+		due = nil
+		upto := h.outside(stream)
 		if err := h.logs[stream].Sync(); err != nil {
 			h.fail(err)
 			return
@@ -212,7 +232,17 @@ func (h *host) syncLog(stream int) {
 		if h.send(&wire.Message{Kind: wire.Ack, Stream: uint8(stream), Offset: upto}) != nil {
 			return // the machine is gone; serve notices
 		}
+		acked = upto
 	}
+}
+
+// outside is how much of a stream is in its file and shown, or may go without being shown.
+func (h *host) outside(stream int) int64 {
+	upto := h.logs[stream].Size()
+	if !h.stopping.Load() {
+		upto -= h.shown[stream].hidden()
+	}
+	return upto
 }
 
 // wantSync makes syncLog look again.
