@@ -65,7 +65,7 @@ var scalars = []scalar{
 	{desc("start_time_seconds", "Unix time at the first instruction of this incarnation."), prometheus.GaugeValue, func(s *wire.Stats) float64 { return float64(s.Began) / 1e9 }},
 	gauge("goroutines", "Goroutines that exist.", func(s *wire.Stats) uint64 { return s.Goroutines }),
 	gauge("arena_pages", "Live pages of the arena, of 4 KiB.", func(s *wire.Stats) uint64 { return s.ArenaPages }),
-	gauge("resident_pages", "Live pages that are in memory.", func(s *wire.Stats) uint64 { return s.ResidentPages }),
+	gauge("resident_pages", "Pages of the arena that are in memory.", func(s *wire.Stats) uint64 { return s.ResidentPages }),
 	gauge("dirty_pages", "Pages changed since the last flip.", func(s *wire.Stats) uint64 { return s.DirtyPages }),
 	gauge("heap_bytes", "Live bytes of the heap, as far as the collector knows.", func(s *wire.Stats) uint64 { return s.HeapBytes }),
 	gauge("output_held_back_bytes", "Output that no durable checkpoint covers yet.", func(s *wire.Stats) uint64 { return s.HeldBack }),

@@ -24,7 +24,7 @@ type Stats struct {
 	Goroutines    uint64 // that exist
 	OldestChange  int64  // age of the oldest change that is not durable, nanoseconds; 0: everything is
 	ArenaPages    uint64 // live pages of the arena at the newest durable epoch
-	ResidentPages uint64 // pages of them that are in memory
+	ResidentPages uint64 // pages of it that are in memory, live or not yet
 	DirtyPages    uint64 // pages changed since the last flip
 	HeapBytes     uint64 // live bytes of the heap, by the last collection and what was allocated since
 	HeldBack      uint64 // bytes of output that no durable checkpoint covers
