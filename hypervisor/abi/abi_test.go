@@ -88,7 +88,7 @@ func TestCalls(t *testing.T) {
 	i := BootInfo{MemSize: 1, KernelEnd: 2, TSCHz: 3, Cmdline: 4, Manifest: 5, HostFeatures: 6, GuestFeatures: 7, NetRing: 8}
 	i.Encode(b)
 	require.Equal(t, i, DecodeBootInfo(b))
-	e := QueueEntry{QueueWrite, 1, 2, 3}
+	e := QueueEntry{QueueWrite, 1, 2, 3, 77}
 	e.Encode(b)
 	require.Equal(t, e, DecodeQueueEntry(b))
 	require.Zero(t, SharedSize%PageSize)

@@ -65,6 +65,7 @@ const (
 	ExtChannel    ExtFeature = 1 << 1 // message channel
 	ExtEntropy    ExtFeature = 1 << 2 // HypercallEntropy
 	ExtEventKick  ExtFeature = 1 << 3 // HypercallKickBlock rings an eventfd inside KVM
+	ExtPrepare    ExtFeature = 1 << 4 // QueuePrepare
 )
 
 // Hypercalls of the extension. Kicks ignore their argument.
@@ -123,20 +124,26 @@ var _ [PageSize - queueEntryChecksum]byte
 type QueueOp uint32
 
 // Operations. QueueFlush makes every write that completed before it was
-// submitted durable.
+// submitted durable. QueuePrepare makes Bytes bytes cheap to overwrite, and destroys
+// them; it runs beside later requests, which must not touch that place before it is done.
 const (
-	QueueRead  QueueOp = 1
-	QueueWrite QueueOp = 2
-	QueueFlush QueueOp = 3
+	QueueRead    QueueOp = 1
+	QueueWrite   QueueOp = 2
+	QueueFlush   QueueOp = 3
+	QueuePrepare QueueOp = 4
 )
 
-// QueueEntry is a request: u32 op@0, u32 handle@4, u64 offset@8, u32 segments@16.
-// Segments are u64 guest address, u64 length.
+// MaxPrepare is the most bytes of one QueuePrepare.
+const MaxPrepare = 64 << 20
+
+// QueueEntry is a request: u32 op@0, u32 handle@4, u64 offset@8, u32 segments@16,
+// u64 bytes@24. Segments are u64 guest address, u64 length; Bytes counts for QueuePrepare only.
 type QueueEntry struct {
 	Op       QueueOp
 	Handle   uint32
 	Offset   uint64
 	Segments uint32
+	Bytes    uint64
 }
 
 // Encode writes e into b, which has at least QueueEntrySize bytes.
@@ -145,11 +152,12 @@ func (e QueueEntry) Encode(b []byte) {
 	le.PutUint32(b[4:], e.Handle)
 	le.PutUint64(b[8:], e.Offset)
 	le.PutUint32(b[16:], e.Segments)
+	le.PutUint64(b[24:], e.Bytes)
 }
 
 // DecodeQueueEntry reads a QueueEntry. b has at least QueueEntrySize bytes.
 func DecodeQueueEntry(b []byte) QueueEntry {
-	return QueueEntry{QueueOp(le.Uint32(b)), le.Uint32(b[4:]), le.Uint64(b[8:]), le.Uint32(b[16:])}
+	return QueueEntry{QueueOp(le.Uint32(b)), le.Uint32(b[4:]), le.Uint64(b[8:]), le.Uint32(b[16:]), le.Uint64(b[24:])}
 }
 
 // Segment is a piece of guest memory.

@@ -111,7 +111,7 @@ func (b *Block) Flush() error {
 	if q == nil {
 		return nil
 	}
-	r := q.enter(abi.QueueFlush, b.handle, 0, nil, nil)
+	r := q.enter(abi.QueueEntry{Op: abi.QueueFlush, Handle: b.handle}, nil, nil)
 	q.publish()
 	if err := r.wait(); err != nil {
 		return b.fail("flush", 0, err)
@@ -144,11 +144,34 @@ func (b *Block) WriteGroup(runs [][][]byte, offs []int64) error {
 		}
 	}
 	if err == nil {
-		flying = append(flying, q.enter(abi.QueueFlush, b.handle, 0, nil, nil))
+		flying = append(flying, q.enter(abi.QueueEntry{Op: abi.QueueFlush, Handle: b.handle}, nil, nil))
 	}
 	q.publish()
 	if err := waitAll(flying, err); err != nil {
 		return b.fail("write group and flush", 0, err)
+	}
+	return nil
+}
+
+// Prepare makes n bytes at off cheap to overwrite, where the tender and its device can do that;
+// what lies there is destroyed. The tender does it beside other requests, which must keep away from
+// there until Prepare returns.
+func (b *Block) Prepare(off, n int64) error {
+	if off < 0 || n < 0 || n > b.size || off > b.size-n {
+		return b.fail("prepare", off, ErrRange)
+	}
+	h := machine()
+	if h.features&abi.ExtPrepare == 0 || h.queue == nil {
+		return nil
+	}
+	for n > 0 {
+		k := min(n, abi.MaxPrepare)
+		r := h.queue.enter(abi.QueueEntry{Op: abi.QueuePrepare, Handle: b.handle, Offset: uint64(off), Bytes: uint64(k)}, nil, nil)
+		h.queue.publish()
+		if err := r.wait(); err != nil {
+			return b.fail("prepare", off, err)
+		}
+		off, n = off+k, n-k
 	}
 	return nil
 }
@@ -188,7 +211,7 @@ func (b *Block) enter(flying []*request, q *queue, op abi.QueueOp, bufs [][]byte
 	var list []abi.Segment
 	flush := func() {
 		if len(list) > 0 {
-			flying = append(flying, q.enter(op, b.handle, off, list, bufs))
+			flying = append(flying, q.enter(abi.QueueEntry{Op: op, Handle: b.handle, Offset: uint64(off)}, list, bufs))
 		}
 		for _, s := range list {
 			off += int64(s.Len)

@@ -42,9 +42,9 @@ func newQueue(h *hub) *queue {
 	return q
 }
 
-// enter prepares op on a device; publish starts it. list has at most abi.QueueSegments
+// enter notes a request; publish starts it. list has at most abi.QueueSegments
 // pieces, which belong to bufs.
-func (q *queue) enter(op abi.QueueOp, handle uint32, off int64, list []abi.Segment, bufs [][]byte) *request {
+func (q *queue) enter(e abi.QueueEntry, list []abi.Segment, bufs [][]byte) *request {
 	r := &request{bufs: bufs, done: make(chan struct{})}
 	var slot int
 	select {
@@ -55,8 +55,8 @@ func (q *queue) enter(op abi.QueueOp, handle uint32, off int64, list []abi.Segme
 	}
 	q.lock.Lock()
 	defer q.lock.Unlock()
-	abi.QueueEntry{Op: op, Handle: handle, Offset: uint64(off), Segments: uint32(len(list))}.
-		Encode(q.area[abi.SharedEntries+slot*abi.QueueEntrySize:])
+	e.Segments = uint32(len(list))
+	e.Encode(q.area[abi.SharedEntries+slot*abi.QueueEntrySize:])
 	at := q.area[abi.SharedSegments+slot*abi.QueueSegments*abi.SegmentSize:]
 	for i, s := range list {
 		s.Encode(at[i*abi.SegmentSize:])

@@ -100,7 +100,7 @@ func (vm *VM) offerExtension() {
 }
 
 func (vm *VM) offered() abi.ExtFeature {
-	f := abi.ExtBlockQueue | abi.ExtEntropy
+	f := abi.ExtBlockQueue | abi.ExtEntropy | abi.ExtPrepare
 	if vm.cfg.Channel != nil {
 		f |= abi.ExtChannel
 	}

@@ -3,7 +3,8 @@ package tender
 // The block queue. The guest's requests are executed in the order of the ring, with
 // two exceptions that save system calls: writes at consecutive places become one
 // write, and writes up to a flush go to the device together with it, as a write
-// group whose writes the device may do in any order.
+// group whose writes the device may do in any order. Preparing a place takes long and hurries
+// nobody: it runs beside the other requests.
 
 import (
 	"errors"
@@ -45,16 +46,37 @@ func (e *extension) serveQueue() {
 			return
 		}
 		for len(jobs) > 0 {
+			if j := jobs[0]; j.op == abi.QueuePrepare {
+				e.wg.Go(func() { e.complete(prepare(j), j) })
+				done, jobs = done+1, jobs[1:]
+				head.Store(done)
+				continue
+			}
 			n, errno := perform(jobs)
 			done += uint32(n)
 			head.Store(done)
-			for _, j := range jobs[:n] {
-				e.word(abi.SharedCompletions + int(j.slot)*4).Store(abi.CompletionDone | errno<<8)
-			}
-			e.announce()
+			e.complete(errno, jobs[:n]...)
 			jobs = jobs[n:]
 		}
 	}
+}
+
+// complete tells the guest the result of requests.
+func (e *extension) complete(errno uint32, jobs ...job) {
+	for _, j := range jobs {
+		e.word(abi.SharedCompletions + int(j.slot)*4).Store(abi.CompletionDone | errno<<8)
+	}
+	e.announce()
+}
+
+func prepare(j job) (errno uint32) {
+	if j.dev == nil || j.bytes > abi.MaxPrepare {
+		return uint32(syscall.EINVAL)
+	}
+	if p, ok := j.dev.(PrepareDev); ok {
+		return errnoOf(p.Prepare(j.off, j.bytes))
+	}
+	return 0
 }
 
 // load reads the requests from..to of the ring. The error is a breach of the interface.
@@ -92,6 +114,9 @@ func (e *extension) loadOne(slot uint32) (job, error) {
 		}
 		j.bufs = append(j.bufs, b)
 		total += s.Len // at most 256 times the guest's memory
+	}
+	if r.Op == abi.QueuePrepare {
+		total = r.Bytes
 	}
 	j.bytes = int64(total)
 	j.dev = e.vm.device(uint64(r.Handle), r.Offset, total)

@@ -67,6 +67,13 @@ type GroupDev interface {
 	WriteGroup(runs [][][]byte, offs []int64) error
 }
 
+// PrepareDev is a BlockDev for which a first write to a place is dearer than an overwrite.
+// Prepare makes n bytes at off cheap to overwrite and destroys them. It is called beside other
+// methods, which do not touch that place.
+type PrepareDev interface {
+	Prepare(off, n int64) error
+}
+
 // BlockAttach attaches Dev to the manifest's device Name.
 type BlockAttach struct {
 	Name string

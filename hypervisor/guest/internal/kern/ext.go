@@ -29,7 +29,7 @@ func negotiate() {
 	if area == 0 {
 		outOfMemory()
 	}
-	want := load32(abi.ExtInfoAddr+abi.ExtFeaturesOff) & uint32(abi.ExtBlockQueue|abi.ExtChannel|abi.ExtEntropy|abi.ExtEventKick)
+	want := load32(abi.ExtInfoAddr+abi.ExtFeaturesOff) & uint32(abi.ExtBlockQueue|abi.ExtChannel|abi.ExtEntropy|abi.ExtEventKick|abi.ExtPrepare)
 	argSetup[0], argSetup[1], argSetup[2] = area, abi.SharedSize, uintptr(want)
 	hypercall(abi.HypercallExtSetup, addr(&argSetup))
 	if abi.Result(uint32(argSetup[2]>>32)) == abi.ResultOK {

@@ -31,7 +31,8 @@ func main() {
 		"hang": func() {
 			for {
 			}
-		}, "exhaust": exhaust, "floats": floats, "disk-error": diskError, "large": large, "paging": demandPaging,
+		}, "exhaust": exhaust, "floats": floats, "disk-error": diskError, "large": large,
+		"group": group, "prepare": prepare, "paging": demandPaging,
 	}[os.Args[1]]
 	if !ok {
 		panic("no scenario " + os.Args[1])
@@ -306,6 +307,38 @@ func async() {
 		check(err)
 	}
 	fmt.Println("read:", time.Since(start)/n)
+}
+
+// group writes one write group of three runs, whose buffers are pages apart in memory.
+func group() {
+	d, err := guest.OpenBlock("storage")
+	check(err)
+	runs := make([][][]byte, 3)
+	offs := []int64{0, 4 << 20, 8 << 20}
+	for i := range 2100 {
+		runs[i%3] = append(runs[i%3], pattern(4096, i))
+	}
+	runs[2] = runs[2][:1]
+	check(d.WriteGroup(runs, offs))
+	for i, r := range runs {
+		want := bytes.Join(r, nil)
+		got := make([]byte, len(want))
+		_, err := d.ReadAt(got, offs[i])
+		check(err)
+		assert(bytes.Equal(want, got), "run %d differs", i)
+	}
+}
+
+// prepare has a place prepared while it writes elsewhere: the device prepares until a flush was done.
+func prepare() {
+	d, err := guest.OpenBlock("storage")
+	check(err)
+	done := make(chan error)
+	go func() { done <- d.Prepare(1<<20, 1<<20) }()
+	time.Sleep(time.Millisecond)
+	check(d.WriteGroup([][][]byte{{pattern(4096, 1)}}, []int64{0}))
+	check(<-done)
+	assert(errors.Is(d.Prepare(d.Size(), 4096), guest.ErrRange), "outside the device")
 }
 
 func diskError() {
