@@ -50,6 +50,17 @@ func TestExamplesMatchExpected(t *testing.T) {
 	}
 }
 
+// TestPagesComeOnDemand: an image file pages in both monitors; the command would say so if it did not.
+func TestPagesComeOnDemand(t *testing.T) {
+	mod := module(t, program(t, `func main() { println("hi") }`))
+	for _, mon := range monitors(t) {
+		r := vm(t, "run", "--monitor", mon, "--dir", filepath.Join(t.TempDir(), "i.phantom"), mod)
+		require.Zero(t, r.code)
+		require.Contains(t, r.stderr, "hi")
+		require.NotContains(t, r.stderr, "demand paging")
+	}
+}
+
 func TestEndedInstanceSaysSo(t *testing.T) {
 	mod := module(t, program(t, `import "os"; func main() { println("hi"); os.Exit(7) }`))
 	dir := filepath.Join(t.TempDir(), "i.phantom")

@@ -83,6 +83,16 @@ type Disk struct {
 	failed atomic.Pointer[error]
 }
 
+// Descriptor is that of the file or block device below, which may be read in places where Go's own reads can't be
+// used; ok is false if there is none.
+func (d *Disk) Descriptor() (fd uintptr, ok bool) {
+	f, ok := d.device.(interface{ Descriptor() uintptr })
+	if !ok {
+		return 0, false
+	}
+	return f.Descriptor(), true
+}
+
 // Open opens the disk at a location.
 func Open(ctx context.Context, at Location, o Options) (*Disk, error) {
 	d := &Disk{at: at}

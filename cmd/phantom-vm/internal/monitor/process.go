@@ -7,15 +7,15 @@ import (
 	"sync"
 	"time"
 
+	"phantomvm/cmd/phantom-vm/internal/disk"
 	"phantomvm/objectvm/machine"
 	"phantomvm/objectvm/paging"
-	"phantomvm/persist"
 )
 
 var errLinkClosed = errors.New("the other side of the link is gone")
 
 // runProcess runs the machine in this process.
-func runProcess(dev persist.Device, h *host, opts Options, stop <-chan struct{}) (*ending, error) {
+func runProcess(dev *disk.Disk, h *host, opts Options, stop <-chan struct{}) (*ending, error) {
 	l := newProcessLink()
 	result := make(chan error, 1)
 	go func() {
@@ -37,15 +37,15 @@ func runProcess(dev persist.Device, h *host, opts Options, stop <-chan struct{})
 }
 
 // processPaging pages the arena from dev, so that the process takes about memory bytes.
-func processPaging(dev persist.Device, memory uint64) *machine.Paging {
+func processPaging(dev *disk.Disk, memory uint64) *machine.Paging {
 	return &machine.Paging{
 		Limit: memory * 5 / 8, Hard: memory, // the rest is for the code, buffers of commits and the VM's caches
 		Platform: func(ranges []paging.Range) (paging.Platform, error) {
-			raw, ok := dev.(interface{ Descriptor() uintptr })
+			fd, ok := dev.Descriptor()
 			if !ok {
 				return paging.Platform{}, fmt.Errorf("%w from this device", paging.ErrUnavailable)
 			}
-			return paging.NewProcess(ranges, raw.Descriptor())
+			return paging.NewProcess(ranges, fd)
 		},
 	}
 }
