@@ -122,3 +122,48 @@ func TestNumbersOfAnIdleMachine(t *testing.T) {
 		require.Equal(t, quiet()[0].Slice.Count(), s.Slice.Count(), "it does not run")
 	}
 }
+
+// slowDisk takes its time for every flush.
+type slowDisk struct {
+	*sim.Disk
+	delay time.Duration
+}
+
+func (d *slowDisk) Flush() error {
+	time.Sleep(d.delay)
+	return d.Disk.Flush()
+}
+
+const busy = `package main
+
+var pages [64][4096]byte
+
+func main() {
+	for i := range 3_000_000 {
+		pages[i&63][i>>6&4095]++
+	}
+	println("done")
+}
+`
+
+// TestSlowDevice: where the device is slower than the interval, the interval stretches, and the numbers say so; the
+// program runs on meanwhile.
+func TestSlowDevice(t *testing.T) {
+	const delay = 8 * time.Millisecond
+	d := &slowDisk{sim.FromImage(newImage(t, busy)), delay}
+	h := &flowHost{t: t}
+	h.idle = func() { h.ack(window) }
+	h.want = -1
+	require.NoError(t, Run(Config{Device: d, Link: h, Interval: time.Millisecond}))
+	require.Equal(t, wire.Exited, h.end.Status.State, h.end.Reason)
+	s := h.numbers[len(h.numbers)-1]
+	require.GreaterOrEqual(t, s.Checkpoints, uint64(3))
+	require.GreaterOrEqual(t, s.Stretched, uint64(1))
+	require.Less(t, s.Stretched, s.Checkpoints, "the first one was not late")
+	late := time.Duration(s.StretchedNanos / s.Stretched)
+	require.Greater(t, late, delay/2, "a checkpoint begins a millisecond after the one before, if that is durable")
+	const exact = 0.97 // of a histogram's quantiles
+	require.GreaterOrEqual(t, float64(s.Commit.Quantile(0.01)), exact*float64(delay), "no commit is faster than its flush")
+	require.GreaterOrEqual(t, float64(s.DurableAge.Quantile(0.01)), exact*float64(delay))
+	require.Greater(t, s.Slice.Count(), s.Checkpoints, "it runs on")
+}

@@ -16,6 +16,8 @@ func TestRoundTrip(t *testing.T) {
 		{Kind: Input, Offset: 5, Data: []byte("text"), EOF: true},
 		{Kind: Stop},
 		{Kind: WantInput, Offset: 12},
+		{Kind: Waiting},
+		{Kind: Ask},
 	} {
 		b, err := Encode(m)
 		require.NoError(t, err)
@@ -31,6 +33,7 @@ func TestRefused(t *testing.T) {
 	for name, m := range map[string]*Message{
 		"unknown kind":    {Kind: 200},
 		"no status":       {Kind: Progress},
+		"no numbers":      {Kind: Numbers},
 		"bad stream":      {Kind: Output, Stream: 2},
 		"negative offset": {Kind: Ack, Offset: -1},
 	} {
@@ -42,7 +45,7 @@ func TestRefused(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, m := range []*Message{{Kind: Stop}, {Kind: Started, Status: &Status{Epoch: 1}}, {Kind: Output, Data: []byte("x")}} {
+	for _, m := range []*Message{{Kind: Stop}, {Kind: Numbers, Stats: sample(2)}, {Kind: Started, Status: &Status{Epoch: 1}}, {Kind: Output, Data: []byte("x")}} {
 		b, _ := Encode(m)
 		f.Add(b)
 	}

@@ -139,6 +139,20 @@ func TestServe(t *testing.T) {
 	require.Equal(t, "phantom-vm: found\uFFFD[2J something\n", log.String(), "nothing a terminal would obey")
 }
 
+// badHistogram is a message with numbers of which one histogram is noise.
+func badHistogram(t *testing.T) []byte {
+	s := new(wire.Stats)
+	for range 77 {
+		s.Flip.Record(12345)
+	}
+	good, err := s.Flip.MarshalBinary()
+	require.NoError(t, err)
+	b, err := wire.Encode(&wire.Message{Kind: wire.Numbers, Stats: s})
+	require.NoError(t, err)
+	require.Equal(t, 1, bytes.Count(b, good))
+	return bytes.Replace(b, good, bytes.Repeat([]byte{0xff}, len(good)), 1)
+}
+
 // TestHostileMachine: what a machine may not say ends its run with an error, at once.
 func TestHostileMachine(t *testing.T) {
 	enc := func(m *wire.Message) []byte {
@@ -157,6 +171,9 @@ func TestHostileMachine(t *testing.T) {
 		"no status":       enc(&wire.Message{Kind: wire.Ended}),
 		"ended running":   enc(&wire.Message{Kind: wire.Ended, Status: &wire.Status{State: wire.Running}}),
 		"ended somehow":   enc(&wire.Message{Kind: wire.Ended, Status: &wire.Status{State: 77}}),
+		"numbers without": enc(&wire.Message{Kind: wire.Numbers}),
+		"bad histogram":   badHistogram(t),
+		"the host's Ask":  enc(&wire.Message{Kind: wire.Ask}),
 		"input too far":   enc(&wire.Message{Kind: wire.WantInput, Offset: 1 << 40}),
 	} {
 		t.Run(name, func(t *testing.T) {
