@@ -53,8 +53,12 @@ func (t *terminal) watch(ctx context.Context, w *watcher, interval time.Duration
 	go t.keys(keys)
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	chosen, all := 0, w.round()
-	for {
+	// An instance that does not answer must not keep keys waiting.
+	rounds, asking := make(chan []sample, 1), true
+	ask := func() { rounds <- w.round() }
+	go ask()
+	var all []sample
+	for chosen := 0; ; {
 		if err := t.draw(all, chosen); err != nil {
 			return &exitError{exitUnavailable, err}
 		}
@@ -62,13 +66,18 @@ func (t *terminal) watch(ctx context.Context, w *watcher, interval time.Duration
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			all = w.round()
+			if !asking {
+				asking = true
+				go ask()
+			}
+		case all = <-rounds:
+			asking = false
 		case k := <-keys:
 			switch k {
 			case 'q', 0:
 				return nil
 			case 'j', 'B': // also the last byte of the arrow's sequence
-				chosen = min(chosen+1, len(all)-1)
+				chosen = max(min(chosen+1, len(all)-1), 0)
 			case 'k', 'A':
 				chosen = max(chosen-1, 0)
 			}

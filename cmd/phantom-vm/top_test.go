@@ -60,6 +60,7 @@ func TestRender(t *testing.T) {
 	require.Contains(t, strings.Join(render(all, 1, 200, 100), "\n"), "77 pages")
 	require.Contains(t, strings.Join(render(all, 2, 200, 100), "\n"), "gone: no such file")
 	require.NotContains(t, strings.Join(render(all[:1], 0, 200, 100), "\n"), "RESIDENT", "one instance needs no table")
+	require.Contains(t, strings.Join(render(nil, 0, 80, 24), "\n"), "no answer yet")
 	for _, size := range [][2]int{{1, 1}, {10, 3}, {40, 10}, {0, 0}} {
 		lines := render(all, 0, size[0], size[1])
 		require.LessOrEqual(t, len(lines), max(size[1], 1))

@@ -16,6 +16,9 @@ func render(all []sample, chosen, width, height int) []string {
 		now = all[0].At
 	}
 	lines := []string{fmt.Sprintf("phantom-vm top   %s   q ends", now.Local().Format("15:04:05")), ""}
+	if len(all) == 0 {
+		all = []sample{{Dir: "top", Error: "no answer yet"}}
+	}
 	if len(all) > 1 {
 		lines[0] += ", up and down choose"
 		lines = append(lines, "    "+tableHead)
