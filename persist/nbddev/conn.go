@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -49,9 +50,10 @@ type request struct {
 
 // call is a request in flight. err is set before done is closed.
 type call struct {
-	into [][]byte
-	done chan struct{}
-	err  error
+	into    [][]byte
+	changes bool // the disk
+	done    chan struct{}
+	err     error
 }
 
 type conn struct {
@@ -66,6 +68,7 @@ type conn struct {
 	next  uint64
 	cause error // why the connection is being given up
 	dead  bool  // the reader has ended
+	late  bool  // the server was given up with changes unanswered, which it may yet make
 
 	// Of Device, under its lock.
 	writes, flushed uint64
@@ -80,7 +83,7 @@ func newConn(c net.Conn, timeout time.Duration) *conn {
 // start sends a request.
 func (k *conn) start(r request) *call {
 	k.flying <- struct{}{}
-	q := &call{done: make(chan struct{})}
+	q := &call{done: make(chan struct{}), changes: r.cmd != cmdRead && r.cmd != cmdFlush}
 	if r.cmd == cmdRead {
 		q.into = r.data
 	}
@@ -151,6 +154,7 @@ func (k *conn) receive() {
 	k.dead = true
 	for cookie, q := range k.calls {
 		q.err = k.cause
+		k.late = k.late || q.changes && errors.Is(k.cause, os.ErrDeadlineExceeded)
 		delete(k.calls, cookie)
 		close(q.done)
 		<-k.flying

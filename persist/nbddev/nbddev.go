@@ -14,9 +14,11 @@
 //     buffers: on a new connection it sends everything again, flush included.
 //  2. A write that was answered and not flushed may be lost, and its buffer is
 //     gone. Then there is no new connection: every later call fails with ErrLost.
-//  3. A new connection must show an export of the same size and abilities,
+//  3. The same if a write was not answered in time, but the connection did not break: the server
+//     lives and may do it late, over what a new connection has written since.
+//  4. A new connection must show an export of the same size and abilities,
 //     which still holds the newest block that was flushed; else ErrLost.
-//  4. Without a new connection in time: ErrLost.
+//  5. Without a new connection in time: ErrLost.
 //
 // So a write is never lost silently. After a flush that the server answered with
 // an error, nothing is written any more: the next one could succeed
@@ -202,11 +204,17 @@ func (d *Device) replace(c *conn, cause error) error {
 	d.mu.Lock()
 	failed, replaced := d.failed, d.conn != c
 	d.mu.Unlock()
+	c.mu.Lock()
+	late := c.late
+	c.mu.Unlock()
 	switch {
 	case failed != nil:
 		return failed
 	case replaced:
 		return nil
+	}
+	if late {
+		return d.fail(c, ErrLost, fmt.Errorf("%w; an unanswered write may be done late", cause))
 	}
 	c.giveUp(cause)
 	ctx, cancel := context.WithTimeout(context.Background(), max(d.opts.Reconnect, 0))

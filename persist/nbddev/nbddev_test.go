@@ -356,7 +356,7 @@ func TestConcurrent(t *testing.T) {
 
 // hostile answers a connection with bytes, whatever it is asked.
 func hostile(b []byte) Options {
-	return Options{Timeout: 200 * time.Millisecond, Reconnect: -1, Dial: func(context.Context, string, string) (net.Conn, error) {
+	return Options{Timeout: 10 * time.Second, Reconnect: -1, Dial: func(context.Context, string, string) (net.Conn, error) {
 		a, c := net.Pipe()
 		go io.Copy(io.Discard, c) //nolint:errcheck // until the client has had enough
 		go func() {

@@ -3,6 +3,9 @@ package nbddev
 import (
 	"bytes"
 	"io"
+	"net"
+	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,4 +74,81 @@ func TestServers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// proxy passes TCP connections on to a server's socket, until it is cut.
+type proxy struct {
+	l      net.Listener
+	silent atomic.Bool // bytes are taken and not passed on, as by a network that lost its route
+}
+
+func newProxy(t *testing.T, socket string) *proxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	p := &proxy{l: l}
+	go func() {
+		for {
+			a, err := l.Accept()
+			if err != nil {
+				return
+			}
+			b, err := net.Dial("unix", socket)
+			if err != nil {
+				a.Close()
+				continue
+			}
+			go p.pass(a, b)
+			go p.pass(b, a)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) pass(to, from net.Conn) {
+	defer to.Close()
+	b := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(b)
+		if err != nil {
+			return
+		}
+		if p.silent.Load() {
+			continue
+		}
+		if _, err := to.Write(b[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// TestNetwork speaks TCP, through a network that goes silent. A read is sent again on a new connection; a write
+// is not: the old one may still arrive, after others have been made at its place.
+func TestNetwork(t *testing.T) {
+	s := nbdtest.Start(t, nbdtest.Nbdkit, 64<<20)
+	u, err := ParseTarget(s.URI)
+	require.NoError(t, err)
+	p := newProxy(t, u.Address)
+	target, err := ParseTarget("nbd://" + p.l.Addr().String() + "/arena")
+	require.NoError(t, err)
+	d, err := Open(t.Context(), target, Options{Timeout: 200 * time.Millisecond, Reconnect: 10 * time.Second})
+	require.NoError(t, err)
+	defer d.Close()
+	want := pattern(3<<20, 1)
+	require.NoError(t, d.WriteGroup([][][]byte{{want}, {pattern(4096, 2)}}, []int64{0, 8 << 20}))
+
+	p.silent.Store(true)
+	time.AfterFunc(500*time.Millisecond, func() { p.silent.Store(false) })
+	got := make([]byte, len(want))
+	_, err = d.ReadAt(got, 0)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(want, got))
+	require.Equal(t, 1, d.Losses())
+
+	p.silent.Store(true)
+	time.AfterFunc(500*time.Millisecond, func() { p.silent.Store(false) })
+	err = d.WriteGroup([][][]byte{{want}}, []int64{0})
+	require.ErrorIs(t, err, ErrLost)
+	require.ErrorContains(t, err, "late")
+	require.ErrorIs(t, d.Lost(), os.ErrDeadlineExceeded)
 }
