@@ -220,4 +220,4 @@ func (s *fakeServer) survived(off, n int) []byte {
 	return slices.Clone(s.durable[off:][:n])
 }
 
-var quick = Options{Timeout: 10 * time.Second, Reconnect: 300 * time.Millisecond}
+var quick = Options{Timeout: 30 * time.Second, Reconnect: 10 * time.Second}

@@ -264,7 +264,7 @@ func TestOtherDisk(t *testing.T) {
 
 func TestServerStaysAway(t *testing.T) {
 	s := newFake(hasFlags|hasFlush, 1<<20)
-	d := s.open(t, quick)
+	d := s.open(t, Options{Reconnect: 200 * time.Millisecond})
 	s.mu.Lock()
 	s.down = true
 	s.mu.Unlock()
@@ -287,9 +287,7 @@ func TestServerStaysAway(t *testing.T) {
 func TestSilentServer(t *testing.T) {
 	s := newFake(hasFlags|hasFlush, 1<<20)
 	s.hook = func(int) verdict { return silent }
-	o := quick
-	o.Timeout = 50 * time.Millisecond
-	d := s.open(t, o)
+	d := s.open(t, Options{Timeout: 50 * time.Millisecond, Reconnect: 200 * time.Millisecond})
 	require.ErrorIs(t, d.Flush(), ErrLost)
 	require.ErrorIs(t, d.Lost(), os.ErrDeadlineExceeded)
 }

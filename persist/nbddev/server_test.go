@@ -131,7 +131,7 @@ func TestNetwork(t *testing.T) {
 	p := newProxy(t, u.Address)
 	target, err := ParseTarget("nbd://" + p.l.Addr().String() + "/arena")
 	require.NoError(t, err)
-	d, err := Open(t.Context(), target, Options{Timeout: 200 * time.Millisecond, Reconnect: 10 * time.Second})
+	d, err := Open(t.Context(), target, Options{Timeout: 2 * time.Second, Reconnect: 10 * time.Second})
 	require.NoError(t, err)
 	defer d.Close()
 	want := pattern(3<<20, 1)
