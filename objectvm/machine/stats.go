@@ -21,7 +21,7 @@ type meter struct {
 	Stats
 	lastSent    time.Time
 	oldest      time.Time    // not before the oldest change that no flip covers; zero: there is none
-	flipAt      time.Time    // the newest flip
+	flipAt      time.Time    // the newest flip began
 	flipOldest  time.Time    // oldest, of what that flip covers
 	completedAt atomic.Int64 // nanoseconds from base to the newest completion of a commit
 	base        time.Time
@@ -76,7 +76,7 @@ func (m *machine) demarcated(from, to time.Time) {
 	if w.oldest.IsZero() {
 		w.oldest = from
 	}
-	w.flipAt, w.flipOldest, w.oldest = to, w.oldest, time.Time{}
+	w.flipAt, w.flipOldest, w.oldest = from, w.oldest, time.Time{} // the commit may begin before the flip returns
 }
 
 // acknowledged notes that the newest flip's checkpoint is durable.
