@@ -80,6 +80,7 @@ type machine struct {
 
 	pager    *paging.Pager // nil: everything is resident
 	inFlight int           // pages of the newest flip
+	settled  bool          // a checkpoint became durable since the pager was told
 	pressed  bool          // memory is short: the next checkpoint begins at once
 }
 
@@ -206,7 +207,7 @@ func (m *machine) checkpoint() error {
 		return err
 	}
 	if m.flipped != 0 && m.ckpt.Durable() >= m.flipped {
-		m.durableEnds, m.flipped = m.flippedEnds, 0
+		m.durableEnds, m.flipped, m.settled = m.flippedEnds, 0, true
 		m.meter.Syncs += uint64(m.vm.SyncDurable())
 		m.status.Epoch = uint64(m.ckpt.Durable())
 		m.status.DurableAt = time.Now().UnixNano()

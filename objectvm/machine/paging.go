@@ -110,10 +110,11 @@ func (m *machine) room() bool {
 		return true
 	}
 	m.ckpt.Settle()
-	if !m.ckpt.Busy() {
+	if m.flipped == 0 {
 		m.inFlight = 0
 	}
-	ok := m.pager.Balance(!m.ckpt.Busy())
+	ok := m.pager.Balance(m.settled)
+	m.settled = false
 	if ok && !m.crowded() || m.ckpt.Dirty() == 0 && !m.ckpt.Busy() {
 		m.pressed = false // or there is nothing to wait for: faults evict what they need
 		return true
