@@ -17,6 +17,7 @@ type hotState struct {
 	lim        [4]uint64 // range limits for accesses of 1, 2, 4, 8 bytes: (end of DATA - ROBase) >> k
 	nfuncs     uint64
 	pad        uint64
+	poked      uint64 // an Interruptible was called: lim is all zero
 }
 
 func hot() *hotState { return (*hotState)(ptr(volatileBase)) }

@@ -72,7 +72,7 @@ func (vm *VM) RunSlice(fuel int64) Status {
 			vm.stop.err = err
 			break
 		}
-		for interp() && vm.slow() {
+		for vm.interpret() && vm.slow() {
 		}
 		vm.suspend()
 	}

@@ -40,7 +40,7 @@ const (
 	discardBit = uint32(1) << 31 // in a list entry
 
 	poolChunk    = 64      // pages per pool chunk
-	maxPoolPages = 1 << 14 // 64 MiB are kept ready at most
+	maxPoolPages = 1 << 14 // 64 MiB are kept ready at most, see LimitPool
 )
 
 // frozenSet is the list of one checkpoint. pages is the mutator's until the
@@ -72,15 +72,16 @@ type Checkpointer struct {
 	mem   Memory
 
 	// The mutator's.
-	gen      uint64
-	pins     pinTable
-	places   placeTable
-	settled  uint64        // all sets before this generation have given up their pins
-	sets     [2]*frozenSet // by gen&1; the other one is, or was, in flight
-	pool     [][]byte      // chunks of poolChunk pages
-	poolUsed int           // pages of the pool in use by the checkpoint in flight
-	stats    CheckpointStats
-	closed   bool
+	gen       uint64
+	pins      pinTable
+	places    placeTable
+	settled   uint64        // all sets before this generation have given up their pins
+	sets      [2]*frozenSet // by gen&1; the other one is, or was, in flight
+	pool      [][]byte      // chunks of poolChunk pages
+	poolUsed  int           // pages of the pool in use by the checkpoint in flight
+	poolLimit int           // pages of the pool that are kept
+	stats     CheckpointStats
+	closed    bool
 
 	// Handed over by busy.
 	grown [][]byte // new pool chunks
@@ -126,7 +127,7 @@ func NewCheckpointer(store *Store, mem Memory) *Checkpointer {
 	for i := range c.sets {
 		c.sets[i] = &frozenSet{mem: &c.mem, pages: make([]uint32, 0, 1024)}
 	}
-	c.pool = [][]byte{newPoolChunk()}
+	c.pool, c.poolLimit = [][]byte{newPoolChunk()}, maxPoolPages
 	c.durable.Store(uint64(store.Epoch()))
 	store.ensureStage()
 	go c.run()
@@ -137,6 +138,10 @@ func NewCheckpointer(store *Store, mem Memory) *Checkpointer {
 // become durable (err nil) or has failed. Set it before the first Flip; it
 // must not block. Busy is false already when it is called.
 func (c *Checkpointer) OnComplete(f func(Epoch, error)) { c.onComplete = f }
+
+// LimitPool bounds the memory that is kept ready for copies of pages, in
+// pages. What a checkpoint needs beyond is given back at the next. Before the first Flip.
+func (c *Checkpointer) LimitPool(pages int) { c.poolLimit = min(max(pages, poolChunk), maxPoolPages) }
 
 // Completed receives after each checkpoint that ended; signals may be merged.
 func (c *Checkpointer) Completed() <-chan struct{} { return c.completed }
@@ -218,6 +223,18 @@ func (c *Checkpointer) poolPage() []byte {
 	return c.pool[k][i*BlockSize : (i+1)*BlockSize]
 }
 
+// trimPool keeps n chunks of the pool. No checkpoint is in flight.
+func (c *Checkpointer) trimPool(n int) {
+	if len(c.pool) <= n {
+		return
+	}
+	clear(c.pool[n:])
+	c.pool = c.pool[:n]
+	for _, s := range c.sets {
+		clear(s.copy[:cap(s.copy)])
+	}
+}
+
 func newPoolChunk() []byte {
 	b := make([]byte, poolChunk*BlockSize)
 	for i := 0; i < len(b); i += BlockSize {
@@ -264,7 +281,8 @@ func (c *Checkpointer) flip(meta []byte, always bool) (Epoch, error) {
 	set.freeze()
 	c.pool = append(c.pool, c.grown...)
 	c.grown = nil
-	want := min(max(poolChunk, 2*c.poolUsed), maxPoolPages)
+	c.trimPool(max(c.poolLimit/poolChunk, 1))
+	want := min(max(poolChunk, 2*c.poolUsed), c.poolLimit)
 	job := checkpointJob{
 		epoch: c.store.nextEpoch, meta: append([]byte(nil), meta...), set: set,
 		grow: want - len(c.pool)*poolChunk, done: make(chan struct{}),

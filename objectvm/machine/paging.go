@@ -56,7 +56,7 @@ func (m *machine) startPaging() error {
 	m.pager, err = paging.New(paging.Config{
 		Base: memory.Base, Pages: memory.Pages, Ranges: ranges, State: memory.State, Pins: memory.Pins,
 		Limit: m.cfg.Paging.Limit, Hard: m.cfg.Paging.Hard,
-		Source: pageSource{m.store.Table()}, Platform: platform, Wait: &m.meter.PageWait,
+		Source: pageSource{m.store.Table()}, Platform: platform, Wait: &m.meter.PageWait, Interrupt: objectvm.Interruptible(),
 	})
 	return err
 }

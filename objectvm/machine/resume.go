@@ -183,6 +183,9 @@ func (m *machine) resume() error {
 		return err
 	}
 	m.ckpt = persist.NewCheckpointer(store, memory)
+	if m.pager != nil {
+		m.ckpt.LimitPool(int(m.pager.Limit() / 16))
+	}
 	m.input = &inputWindow{asked: -1}
 	m.vm, err = objectvm.Attach(m.arena, objectvm.Config{Barrier: m.barrier(), Clock: clock{}, Input: m.input})
 	if err != nil {

@@ -5,6 +5,9 @@ package paging
 // Bits of a pin byte (persist.Memory): the page was discarded, and the device still has what it held.
 const pinDropped = 2
 
+// sliceTime is how long a slice may wait for pages, in nanoseconds, before Interrupt is called.
+const sliceTime = 1e6
+
 // spins is how often the lock is tried before the thread lets others run.
 const spins = 100
 
@@ -19,8 +22,8 @@ func (p *Pager) acquire() {
 
 func (p *Pager) unlock() { p.lock.Store(0) }
 
-// fault brings in the page at addr. It reports false if that is not possible.
-func (p *Pager) fault(addr uintptr, write bool) bool {
+// fault brings in the page at addr for the instruction at pc. It reports false if that is not possible.
+func (p *Pager) fault(addr uintptr, write bool, pc uintptr) bool {
 	if !p.covers(addr) {
 		return false
 	}
@@ -33,8 +36,12 @@ func (p *Pager) fault(addr uintptr, write bool) bool {
 	if p.cfg.Wait != nil {
 		p.cfg.Wait.Record(took)
 	}
+	long := p.count.Nanos-p.sliceStart > sliceTime
 	p.unlock()
 	if r == OK {
+		if long && p.cfg.Interrupt != nil {
+			p.cfg.Interrupt(pc)
+		}
 		return true
 	}
 	p.failedPage.Store(page)
@@ -54,6 +61,7 @@ func (p *Pager) covers(addr uintptr) bool {
 // serve makes page present.
 func (p *Pager) serve(page uint64, write bool) Result {
 	p.count.Faults++
+	p.current = -1
 	block, crc, known := uint32(0), uint32(0), true
 	if !p.dropped(page) {
 		block, crc, known = p.cfg.Source.Ref(page)
@@ -65,20 +73,31 @@ func (p *Pager) serve(page uint64, write bool) Result {
 		return p.fresh(page, write)
 	}
 	p.crcs[0] = crc
-	n := p.makeRoom(p.neighbours(page, block, p.advance(page, 1)))
+	want, back := p.advance(page, 1)
+	n := p.makeRoom(p.neighbours(page, block, want, back))
 	if n == 0 {
 		return NoRoom
 	}
+	// Slot i of the buffer is for the page that is i pages further on, or back.
+	slot := func(i uint64) uintptr { return p.buffer + uintptr(i)<<pageShift }
+	first := block
+	if back {
+		first -= uint32(n - 1)
+		slot = func(i uint64) uintptr { return p.buffer + uintptr(n-1-i)<<pageShift }
+	}
 	p.count.Reads++
-	if !p.cfg.Platform.Read(int64(block)<<pageShift, p.buffer, uintptr(n)<<pageShift) || checksum(p.buffer) != crc {
+	if !p.cfg.Platform.Read(int64(first)<<pageShift, p.buffer, uintptr(n)<<pageShift) || checksum(slot(0)) != crc {
 		return p.single(page, write) // it knows why
 	}
 	p.count.Major++
 	good := uint64(1)
-	for good < n && checksum(p.buffer+uintptr(good)<<pageShift) == p.crcs[good] {
+	for good < n && checksum(slot(good)) == p.crcs[good] {
 		good++
 	}
-	return p.place(page, p.buffer, good)
+	if back {
+		return p.place(page, page-good+1, slot(good-1), good)
+	}
+	return p.place(page, page, p.buffer, good)
 }
 
 func (p *Pager) dropped(page uint64) bool {
@@ -94,7 +113,7 @@ func (p *Pager) single(page uint64, write bool) Result {
 	switch r := p.cfg.Source.Fetch(page, p.buffer); r {
 	case OK:
 		p.count.Major++
-		return p.place(page, p.buffer, 1)
+		return p.place(page, page, p.buffer, 1)
 	case Zero:
 		return p.fresh(page, write)
 	default:
@@ -107,7 +126,9 @@ func (p *Pager) fresh(page uint64, write bool) Result {
 	p.count.Zero++
 	want := uint64(1)
 	if write {
-		want = p.advance(page, 4)
+		if w, back := p.advance(page, 4); !back {
+			want = w
+		}
 	}
 	n := uint64(1)
 	for ; n < want && p.absent(page+n); n++ {
@@ -120,16 +141,23 @@ func (p *Pager) fresh(page uint64, write bool) Result {
 	if n = p.makeRoom(n); n == 0 {
 		return NoRoom
 	}
-	return p.place(page, 0, n)
+	return p.place(page, page, 0, n)
 }
 
-// neighbours counts the pages from page on, at most want, that lie one after the other on the device, are absent and may be
-// brought in with page. It leaves their checksums in p.crcs.
-func (p *Pager) neighbours(page uint64, block uint32, want uint64) uint64 {
+// neighbours counts the pages from page on, or back, at most want, that lie side by side on the device in the same order, are
+// absent and may be brought in with page. It leaves their checksums in p.crcs.
+func (p *Pager) neighbours(page uint64, block uint32, want uint64, back bool) uint64 {
 	n := uint64(1)
-	for ; n < want && p.absent(page+n) && !p.dropped(page+n); n++ {
-		b, crc, ok := p.cfg.Source.Ref(page + n)
-		if !ok || b != block+uint32(n) {
+	for ; n < want; n++ {
+		next, there := page+n, block+uint32(n)
+		if back {
+			next, there = page-n, block-uint32(n)
+		}
+		if !p.absent(next) || p.dropped(next) {
+			break
+		}
+		b, crc, ok := p.cfg.Source.Ref(next)
+		if !ok || b != there || b == 0 {
 			break
 		}
 		p.crcs[n] = crc
@@ -142,37 +170,44 @@ func (p *Pager) absent(page uint64) bool {
 	return page < p.cfg.Pages && p.flags(page)&flagResident == 0 && p.covers(p.cfg.Base+uintptr(page)<<pageShift)
 }
 
-// advance gives the number of pages to bring in for a fault at page: twice as many as last time if it goes on where an earlier
-// one ended, else first.
-func (p *Pager) advance(page, first uint64) uint64 {
+// advance gives the number of pages to bring in for a fault at page, and whether those before it are meant: twice as many as
+// last time if it goes on where an earlier run of faults ended, else first.
+func (p *Pager) advance(page, first uint64) (n uint64, back bool) {
 	for i := range p.streams {
 		s := &p.streams[i]
-		if s.pages != 0 && s.next == page {
-			if p.cfg.Platform.Accessed == nil {
-				p.count.AheadHits += s.pages - 1
-			}
-			s.pages = min(2*s.pages, window)
-			s.next = page + s.pages
-			return s.pages
+		if s.pages == 0 || page != s.hi && page+1 != s.lo {
+			continue
 		}
+		if p.cfg.Platform.Accessed == nil {
+			p.count.AheadHits += s.pages - 1
+		}
+		s.pages = min(2*s.pages, window)
+		p.current = i
+		return s.pages, page != s.hi
 	}
 	s := &p.streams[p.nextStream&7]
-	p.nextStream++
 	if p.cfg.Platform.Accessed == nil && s.pages > 1 {
 		p.count.AheadWaste += s.pages - 1
 	}
-	*s = stream{page + first, first}
-	return first
+	*s = stream{page, page, first}
+	p.current = p.nextStream & 7
+	p.nextStream++
+	return first, false
 }
 
-// ended corrects the stream that expected to go on at page+want, of which only n pages came in.
-func (p *Pager) ended(page, n uint64) {
-	for i := range p.streams {
-		if s := &p.streams[i]; s.pages > n && s.next == page+s.pages {
-			s.next, s.pages = page+n, n
-			return
-		}
+// arrived notes that the current stream has the n pages from lo on.
+func (p *Pager) arrived(lo, n uint64) {
+	if p.current < 0 {
+		return
 	}
+	s := &p.streams[p.current]
+	switch {
+	case s.hi == lo:
+		s.hi = lo + n
+	case lo+n == s.lo:
+		s.lo = lo
+	}
+	s.pages = max(n, 1)
 }
 
 // makeRoom evicts until n pages can come in, and gives how many can: at least one, or 0 if memory is full.
@@ -192,17 +227,20 @@ func (p *Pager) makeRoom(n uint64) uint64 {
 	return 0
 }
 
-// place installs n pages from src on and takes note.
-func (p *Pager) place(page uint64, src uintptr, n uint64) Result {
-	done := uint64(p.cfg.Platform.Install(p.cfg.Base+uintptr(page)<<pageShift, src, uintptr(n)<<pageShift) >> pageShift)
-	if done == 0 {
-		return NoRoom
-	}
-	p.ended(page, done)
-	p.admit(page, 0)
-	for i := uint64(1); i < done; i++ {
-		p.admit(page+i, flagAhead)
+// place installs the n pages from lo on, one of which is page, and takes note. Their contents lie at src.
+func (p *Pager) place(page, lo uint64, src uintptr, n uint64) Result {
+	done := uint64(p.cfg.Platform.Install(p.cfg.Base+uintptr(lo)<<pageShift, src, uintptr(n)<<pageShift) >> pageShift)
+	p.arrived(lo, done)
+	for i := range done {
+		if lo+i == page {
+			p.admit(page, 0)
+			continue
+		}
+		p.admit(lo+i, flagAhead)
 		p.count.Ahead++
+	}
+	if lo+done <= page { // memory ran out before it came to page
+		return NoRoom
 	}
 	return OK
 }

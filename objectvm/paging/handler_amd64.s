@@ -14,6 +14,7 @@
 // Offsets in siginfo and in ucontext's registers.
 #define SI_ADDR 16
 #define UC_ERR 192
+#define UC_RIP 168
 #define PAGE_WRITE 2
 
 // Both handlers of SIGBUS are entered in the C convention, DI = signal, SI =
@@ -137,6 +138,7 @@ TEXT phantompaging·serve(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	SP, BP
 	MOVQ	SI_ADDR(SI), R8
 	MOVQ	UC_ERR(DX), R9
+	MOVQ	UC_RIP(DX), R10
 	LEAQ	-FAKE_G(SP), SP
 	ANDQ	$~63, SP
 	MOVQ	SP, R14
@@ -157,10 +159,11 @@ TEXT phantompaging·serve(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	BP, 32(SP)
 	MOVQ	R8, 0(SP)
 	MOVQ	R9, 8(SP)
-	MOVB	$0, 16(SP)
+	MOVQ	R10, 16(SP)
+	MOVB	$0, 24(SP)
 	XORL	BP, BP
 	CALL	·onFault(SB)
-	MOVB	16(SP), R8
+	MOVB	24(SP), R8
 	MOVQ	32(SP), SP
 	MOVQ	72(SP), AX
 	get_tls(CX)

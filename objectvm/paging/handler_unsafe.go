@@ -81,9 +81,9 @@ func uninstall() { handlerLo, handlerSize, active = 0, 0, nil }
 // onFault is called by the handler. It reports whether the access can be tried again.
 //
 //go:norace
-func onFault(addr, code uintptr) bool {
+func onFault(addr, code, pc uintptr) bool {
 	p := active
-	return p != nil && p.fault(addr, code&errorWrite != 0)
+	return p != nil && p.fault(addr, code&errorWrite != 0, pc)
 }
 
 // onQuiet is called by quietly.

@@ -86,6 +86,7 @@ type Config struct {
 	Source      Source
 	Platform    Platform
 	Wait        *metrics.Histogram // times of faults, nanoseconds; may be nil
+	Interrupt   func(pc uintptr)   // called in fault context if a slice waits long; pc is the faulting instruction. May be nil
 }
 
 // Counters of a pager. They only rise, but for Resident.
@@ -104,8 +105,8 @@ type Counters struct {
 	Nanos      uint64 // time in faults
 }
 
-// stream is a run of faults each of which began where the last one's pages ended.
-type stream struct{ next, pages uint64 }
+// stream is a run of faults each of which began where the last one's pages [lo, hi) ended, or ended where they began.
+type stream struct{ lo, hi, pages uint64 }
 
 // Pager pages one arena. There is one at a time in a process.
 type Pager struct {
@@ -120,10 +121,12 @@ type Pager struct {
 	smallTarget uint64 // pages
 	ghostTarget uint64
 	limit, hard uint64 // pages
+	sliceStart  uint64 // Counters.Nanos at the beginning of the slice
 	settled     bool   // pages may have become evictable since they were held
 	wanted      uint64 // pages that balance makes room for
 	streams     [8]stream
 	nextStream  int
+	current     int     // stream of the fault under way, -1 if none
 	buffer      uintptr // window pages
 	stack       uintptr // end of the stack of quietly
 	memory      reserved
@@ -175,11 +178,12 @@ func (p *Pager) Close() {
 	p.memory.free()
 }
 
-// Balance evicts pages so that there is room for a slice. settled says that a checkpoint made pages
+// Balance begins a slice: it evicts pages so that there is room for a slice. settled says that a checkpoint made pages
 // evictable since the last call. It reports whether the room is there.
 // It is called by the thread that runs the program, between slices.
 func (p *Pager) Balance(settled bool) bool {
 	p.settled = p.settled || settled
+	p.sliceStart = p.count.Nanos
 	if p.room() >= p.wanted/2 {
 		return true
 	}
