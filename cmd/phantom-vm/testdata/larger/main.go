@@ -6,6 +6,7 @@ import (
 	"math/rand"
 	"os"
 	"strconv"
+	"time"
 )
 
 type record struct {
@@ -48,6 +49,7 @@ func main() {
 		}
 		if k%4000 == 0 {
 			fmt.Println("visited", k)
+			time.Sleep(100 * time.Millisecond)
 		}
 	}
 	sum, count := uint64(0), uint64(0)
