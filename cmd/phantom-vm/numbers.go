@@ -27,6 +27,7 @@ type liveNumbers struct {
 	AgeP50          *float64 `json:"durable_age_ms_p50"`
 	AgeP99          *float64 `json:"durable_age_ms_p99"`
 	Age             float64  `json:"durable_age_ms"`
+	RootAge         float64  `json:"root_age_ms"`
 	Stretched       uint64   `json:"stretched_checkpoints"`
 	StretchedTime   float64  `json:"stretched_ms"`
 	Resident        uint64   `json:"resident_pages"`
@@ -67,7 +68,7 @@ func newLiveNumbers(s *wire.Stats, began int64, start time.Duration) *liveNumber
 		FlipP50: quantile(&s.Flip, 0.5, 1e3), FlipP99: quantile(&s.Flip, 0.99, 1e3),
 		SliceP50: quantile(&s.Slice, 0.5, 1e3), SliceP99: quantile(&s.Slice, 0.99, 1e3),
 		CommitP50: quantile(&s.Commit, 0.5, 1e6), CommitP99: quantile(&s.Commit, 0.99, 1e6),
-		AgeP50: quantile(&s.DurableAge, 0.5, 1e6), AgeP99: quantile(&s.DurableAge, 0.99, 1e6), Age: float64(s.OldestChange) / 1e6,
+		AgeP50: quantile(&s.DurableAge, 0.5, 1e6), AgeP99: quantile(&s.DurableAge, 0.99, 1e6), Age: float64(s.OldestChange) / 1e6, RootAge: float64(max(0, s.At-s.DurableAt)) / 1e6,
 		GCPauseP50: quantile(&s.GCPause, 0.5, 1e3), GCPauseP99: quantile(&s.GCPause, 0.99, 1e3), GCPauseMax: quantile(&s.GCPause, 1, 1e3),
 		PageWaitP99: quantile(&s.PageWait, 0.99, 1e3),
 		Stretched:   s.Stretched, StretchedTime: ms(s.StretchedNanos),

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func main() {
 			n++
 		}
 	}
-	println("all of them,", ran > 100)
+	println("all of them,", ran > 0)
 }
 `
 
@@ -207,44 +208,83 @@ func liveDiary(t *testing.T, d *sim.Disk, files console, limit int64) *diaryHost
 	return h
 }
 
-// TestSyncIsDurable cuts the power, and kills the process, at every operation of the device in a life of many calls
+// TestSyncCrashes cuts the power, or kills the process, at every operation of the device in a life of many calls
 // of Sync. Wherever it goes on, it does not go back behind a call that had returned.
-func TestSyncIsDurable(t *testing.T) {
+func TestSyncCrashes(t *testing.T) {
 	rng := newRand(t)
 	const entries = 40
+	rounds := 1
+	if os.Getenv("PHANTOM_SOAK") != "" {
+		rounds = 50
+	}
 	image := newImage(t, diary)
-	d := sim.FromImage(bytes.Clone(image))
-	first := liveDiary(t, d, console{}, entries)
-	want := string(first.files[1])
-	require.True(t, strings.HasSuffix(want, "entry 40\nend after 41\n"), want)
-	require.Equal(t, int64(entries), first.last)
 	cuts, torn := 0, 0
-	cut := func(image []byte, at int) {
-		var past asked
-		for _, c := range first.calls {
-			if c.ops <= at {
-				past = c
+	for range rounds {
+		d := sim.FromImage(bytes.Clone(image))
+		first := liveDiary(t, d, console{}, entries)
+		want := string(first.files[1])
+		require.True(t, strings.HasSuffix(want, "entry 40\nend after 41\n"), want)
+		require.Equal(t, int64(entries), first.last)
+		cut := func(image []byte, at int) {
+			var past asked
+			for _, c := range first.calls {
+				if c.ops <= at {
+					past = c
+				}
+			}
+			cuts++
+			next := liveDiary(t, sim.FromImage(image), console{nil, []byte(want[:past.output])}, entries)
+			require.Equal(t, want, string(next.files[1]), "cut at operation %d", at)
+			if next.first >= 0 {
+				require.GreaterOrEqual(t, next.first, past.off, "cut at operation %d: Sync had returned %d times", at, past.off+1)
 			}
 		}
-		cuts++
-		next := liveDiary(t, sim.FromImage(image), console{nil, []byte(want[:past.output])}, entries)
-		require.Equal(t, want, string(next.files[1]), "cut at operation %d", at)
-		if next.first >= 0 {
-			require.GreaterOrEqual(t, next.first, past.off, "cut at operation %d: Sync had returned %d times", at, past.off+1)
-		}
-	}
-	for r := d.Replay(); r.Next(); {
-		if rng.IntN(3) == 0 {
-			cut(r.ProcessDies(rng.IntN(9)), r.Point())
-		}
-		if units := r.Units(sim.Sector); len(units) > 0 {
-			torn++
-			cut(r.PowerDies(sim.RandomSubset(rng, units)), r.Point())
-		} else {
-			cut(r.PowerDies(nil), r.Point())
+		for r := d.Replay(); r.Next(); {
+			if rng.IntN(3) == 0 {
+				cut(r.ProcessDies(rng.IntN(9)), r.Point())
+			}
+			if units := r.Units(sim.Sector); len(units) > 0 {
+				torn++
+				cut(r.PowerDies(sim.RandomSubset(rng, units)), r.Point())
+			} else {
+				cut(r.PowerDies(nil), r.Point())
+			}
 		}
 	}
 	require.Greater(t, torn, entries)
+	t.Logf("%d cuts", cuts)
+}
+
+// TestSyncCrowdCrashes cuts lives in which a thousand goroutines are in Sync.
+func TestSyncCrowdCrashes(t *testing.T) {
+	rng := newRand(t)
+	image := newImage(t, crowd)
+	life := func(d *sim.Disk) *wire.Stats {
+		h := &flowHost{t: t, want: -1}
+		h.idle = func() { h.ack(window) }
+		require.NoError(t, Run(Config{Device: d, Link: h, Interval: never, Delivered: [wire.Streams]int64{-1, -1}}))
+		require.Equal(t, wire.Exited, h.end.Status.State, h.end.Reason)
+		require.Equal(t, "all of them, true\n", string(h.files[1]))
+		return h.numbers[len(h.numbers)-1]
+	}
+	d := sim.FromImage(bytes.Clone(image))
+	require.Equal(t, uint64(3000), life(d).Syncs)
+	parked, cuts := 0, 0
+	for r := d.Replay(); r.Next(); {
+		units := r.Units(sim.Sector)
+		if len(units) > 0 && rng.IntN(4) > 0 {
+			continue
+		}
+		cuts++
+		again := sim.FromImage(r.PowerDies(sim.RandomSubset(rng, units)))
+		if st, err := Inspect(again); err == nil && st.State == wire.Exited {
+			continue // its output is out
+		}
+		if n := life(again).Syncs; n < 3000 {
+			parked++ // some calls were over, or at least under way, when it was cut
+		}
+	}
+	require.Positive(t, parked)
 	t.Logf("%d cuts", cuts)
 }
 
