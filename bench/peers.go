@@ -11,7 +11,7 @@ import (
 
 // peers runs the module bench/stores, which has the other stores in its go.mod.
 func (b *bench) peers(g *result.Group) error {
-	args := []string{"run", ".", "-dir", b.tmp}
+	args := []string{"run", "-mod=mod", ".", "-dir", b.tmp} // go.mod may be behind the one above
 	if b.quick {
 		args = append(args, "-quick")
 	}
