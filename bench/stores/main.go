@@ -6,7 +6,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -14,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -51,9 +49,7 @@ const ours = "phantom-vm persist"
 
 // sample is the commits of one store at one number of pages.
 type sample struct {
-	ms      []float64
-	written int64 // bytes that the kernel sent to the disk meanwhile, background work included
-	pages   int64
+	ms []float64
 }
 
 type run struct {
@@ -126,7 +122,7 @@ func (r *run) table() (*result.Group, error) {
 	g := &result.Group{}
 	t := result.Table{
 		Title:   fmt.Sprintf("Durable commit of D dirty pages of 4 KiB, arena of %d MiB", r.pages>>8),
-		Columns: result.Cols("D", "store", "median, ms:2", "mean:2", "most:1", "median / ours:2", "disk bytes / dirty bytes:2"),
+		Columns: result.Cols("D", "store", "median, ms:2", "mean:2", "most:1", "median / ours:2"),
 	}
 	plot := g.Plot("peers", fmt.Sprintf("Durable commit (median), arena of %d MiB", r.pages>>8), "dirty pages", "ms")
 	var sizes []int
@@ -150,7 +146,7 @@ func (r *run) table() (*result.Group, error) {
 				name = peers[i-1].name
 			}
 			med := result.Quantile(s.ms, 0.5)
-			t.Add(d, name, med, mean(s.ms), result.Quantile(s.ms, 1), med/mine, float64(s.written)/float64(s.pages*persist.BlockSize))
+			t.Add(d, name, med, mean(s.ms), result.Quantile(s.ms, 1), med/mine)
 			plot.Point(name, float64(d), med)
 			if i > 1 && med < best { // the raw log is no store
 				best, who = med, name
@@ -166,8 +162,7 @@ func (r *run) table() (*result.Group, error) {
 	}
 	g.Tables = append(g.Tables, t, configurations())
 	g.Notes = append(g.Notes, fmt.Sprintf("The same random pages for all, %d turns; within a turn each store makes its commits (%s) after the other, the order rotates. "+
-		"All stores hold all pages, and their files lie in one file system. Of ours the time is that of the first touches, the flip and the commit; of the others that of the puts and the commit. "+
-		"*disk bytes* are what the kernel sent to the disk until the store's next turn began, work in the background included.", r.blocks, r.commitList(sizes)))
+		"All stores hold all pages, and their files lie in one file system. Of ours the time is that of the first touches, the flip and the commit; of the others that of the puts and the commit.", r.blocks, r.commitList(sizes)))
 	return g, nil
 }
 
@@ -199,17 +194,14 @@ func (r *run) measure(d int) ([]sample, error) {
 		for k := range all {
 			i := (k + b) % len(all)
 			runtime.GC()
-			before := diskBytes()
 			for _, list := range turns {
 				took, err := r.one(i, list)
 				if err != nil {
 					return nil, err
 				}
 				all[i].ms = append(all[i].ms, took.Seconds()*1e3)
-				all[i].pages += int64(d)
 			}
 			time.Sleep(200 * time.Millisecond) // what it left for later should not hit the next one
-			all[i].written += diskBytes() - before
 		}
 	}
 	return all, nil
@@ -272,19 +264,4 @@ func mean(s []float64) float64 {
 		sum += x
 	}
 	return sum / float64(len(s))
-}
-
-// diskBytes is what this process has caused the kernel to send to a disk.
-func diskBytes() int64 {
-	b, err := os.ReadFile("/proc/self/io")
-	if err != nil {
-		panic(errors.Join(errors.New("no accounts of I/O"), err))
-	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "write_bytes: "); ok {
-			n, _ := strconv.ParseInt(strings.TrimSpace(v), 10, 64) //nolint:errcheck // the kernel writes numbers
-			return n
-		}
-	}
-	return 0
 }
