@@ -70,3 +70,23 @@ func BenchmarkCommit(b *testing.B) {
 		b.ReportMetric(float64(d)/float64(took["file"]), name+"/file")
 	}
 }
+
+// BenchmarkRead reads single pages, as demand paging does.
+func BenchmarkRead(b *testing.B) {
+	for _, kind := range []nbdtest.Kind{nbdtest.Nbdkit, nbdtest.Qemu} {
+		b.Run(string(kind), func(b *testing.B) {
+			target, err := ParseTarget(nbdtest.Start(b, kind, 64<<20).URI)
+			require.NoError(b, err)
+			d, err := Open(b.Context(), target, Options{})
+			require.NoError(b, err)
+			defer d.Close()
+			buf := make([]byte, 4096)
+			i := int64(0)
+			for b.Loop() {
+				_, err := d.ReadAt(buf, i<<12%(64<<20))
+				require.NoError(b, err)
+				i++
+			}
+		})
+	}
+}

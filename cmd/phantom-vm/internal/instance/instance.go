@@ -161,15 +161,55 @@ func Open(dir string) (*Instance, error) {
 		return nil, err
 	}
 	inst := &Instance{Dir: dir}
-	if v, err := version(b); err != nil {
+	v, err := version(b)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", dir, ErrDamaged, err)
 	} else if v > recordVersion {
 		return nil, fmt.Errorf("%s: record version %d: %w", dir, v, ErrVersion)
 	}
-	if err := msgpack.Unmarshal(b, &inst.Record); err != nil {
+	if inst.Record, err = decode(b, v); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", dir, ErrDamaged, err)
 	}
 	return inst, nil
+}
+
+// record1 is a Record as version 1 has it.
+type record1 struct {
+	_msgpack   struct{} `msgpack:",as_array"`
+	Version    uint32
+	ID         [16]byte
+	Name       string
+	ModuleHash [32]byte
+	SourceHash [32]byte
+	Args       []string
+	DiskSize   int64
+	ArenaLimit uint64
+	CreatedAt  int64
+	InputDone  bool
+	Monitor    string
+}
+
+func decode(b []byte, version uint64) (r Record, err error) {
+	if version > 1 {
+		err = msgpack.Unmarshal(b, &r)
+		return r, err
+	}
+	var o record1
+	err = msgpack.Unmarshal(b, &o)
+	return Record{
+		Version: o.Version, ID: o.ID, Name: o.Name, ModuleHash: o.ModuleHash, SourceHash: o.SourceHash, Args: o.Args,
+		DiskSize: o.DiskSize, ArenaLimit: o.ArenaLimit, CreatedAt: o.CreatedAt, InputDone: o.InputDone, Monitor: o.Monitor,
+	}, err
+}
+
+func (r *Record) encode() ([]byte, error) {
+	if r.Version > 1 {
+		return msgpack.Marshal(r)
+	}
+	return msgpack.Marshal(&record1{
+		Version: r.Version, ID: r.ID, Name: r.Name, ModuleHash: r.ModuleHash, SourceHash: r.SourceHash, Args: r.Args,
+		DiskSize: r.DiskSize, ArenaLimit: r.ArenaLimit, CreatedAt: r.CreatedAt, InputDone: r.InputDone, Monitor: r.Monitor,
+	})
 }
 
 // version is a record's first element; what follows may look different in another version.
@@ -185,7 +225,7 @@ func version(b []byte) (uint64, error) {
 
 // Save replaces the record.
 func (i *Instance) Save() error {
-	b, err := msgpack.Marshal(&i.Record)
+	b, err := i.Record.encode()
 	if err != nil {
 		return err
 	}

@@ -212,3 +212,44 @@ func TestMoveAside(t *testing.T) {
 	_, err := MoveAside(dir)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
+
+// TestDiskElsewhere: only an instance whose disk is elsewhere needs a newer program, and records of the first
+// version, which end before that, are read.
+func TestDiskElsewhere(t *testing.T) {
+	i := create(t)
+	require.Equal(t, uint32(1), i.Record.Version)
+	require.Equal(t, i.Path("disk.img"), i.Disk())
+	type first struct {
+		_msgpack               struct{} `msgpack:",as_array"`
+		Version                uint32
+		ID                     [16]byte
+		Name                   string
+		ModuleHash, SourceHash [32]byte
+		Args                   []string
+		DiskSize               int64
+		ArenaLimit             uint64
+		CreatedAt              int64
+		InputDone              bool
+		Monitor                string
+	}
+	b, err := msgpack.Marshal(&first{Version: 1, ID: i.Record.ID, Name: "old", Monitor: "kvm"})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(i.Path("instance.rec"), b, 0o600))
+	j, err := Open(i.Dir)
+	require.NoError(t, err)
+	require.Equal(t, "kvm", j.Record.Monitor)
+	require.Equal(t, i.Path("disk.img"), j.Disk())
+
+	require.NoError(t, j.Save())
+	again, err := os.ReadFile(i.Path("instance.rec"))
+	require.NoError(t, err)
+	require.Equal(t, b, again, "an older program goes on with it")
+
+	j.MoveDisk("/dev/vdb", true)
+	require.NoError(t, j.Save())
+	j, err = Open(i.Dir)
+	require.NoError(t, err)
+	require.Equal(t, "/dev/vdb", j.Disk())
+	require.True(t, j.Record.UnsafeDisk)
+	require.Equal(t, uint32(2), j.Record.Version)
+}

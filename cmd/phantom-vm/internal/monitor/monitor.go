@@ -130,6 +130,9 @@ func Run(ctx context.Context, inst *instance.Instance, opts Options) (*Result, e
 		return nil, fmt.Errorf("unknown monitor %q", kind)
 	}
 	if lost := dev.Err(); lost != nil && (err != nil || end.status.State == wire.Failed) {
+		if err == nil && end.reason != "" {
+			lost = fmt.Errorf("%w: %s", lost, end.reason) // a damaged page is named there
+		}
 		return nil, fmt.Errorf("%w; the newest durable checkpoint is kept", lost)
 	}
 	if err != nil {
