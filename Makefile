@@ -40,8 +40,8 @@ test-kvm-real: build ## the demo under hardware-style KVM, in QEMU
 	bin/phantom-vm build -o .cache/counter.pbc ./examples/counter
 	$(GO) run ./hypervisor/realkvm -- bin/phantom-vm .cache/counter.pbc -- /phantom-vm demo --monitor kvm /counter.pbc
 
-soak: build ## long tests: thousands of kills
-	PHANTOM_VM=$(CURDIR)/bin/phantom-vm PHANTOM_SOAK=1 $(GO) test -timeout 12h -run 'Soak|KillStorm|Crash' ./...
+soak: build ## long tests: thousands of kills, a million crash images
+	PHANTOM_VM=$(CURDIR)/bin/phantom-vm PHANTOM_SOAK=1 $(GO) test -v -timeout 12h -run 'Soak|KillStorm|Crash' ./...
 
 bench: build ## measurements, with ratios to peers; GROUPS=engine,peers for some (go run ./bench -help), BENCH=-json
 	PHANTOM_VM=$(CURDIR)/bin/phantom-vm $(GO) run ./bench -run "$(GROUPS)" $(BENCH)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -51,8 +52,8 @@ var (
 		lying:    sim.Sweep{Sectors: 1, Most: 400},
 	}
 	soakSweep = sweepSize{
-		images: 1_000_000, programs: 100, steps: 40_000, interval: 2 * time.Millisecond,
-		examples: sim.Sweep{Subsets: 8, Sectors: 6, Tears: 7},
+		images: 1_000_000, programs: 100, steps: 40_000, interval: 5 * time.Millisecond,
+		examples: sim.Sweep{Subsets: 6, Sectors: 3, Tears: 3},
 		random:   sim.Sweep{Subsets: 8, Sectors: 8, Tears: 10},
 		second:   sim.Sweep{Subsets: 6, Sectors: 3, Tears: 4, Most: 2000},
 		lying:    sim.Sweep{Sectors: 2, Most: 3000},
@@ -95,6 +96,7 @@ func TestCrashSweep(t *testing.T) {
 	} else if testing.Short() {
 		t.Skip("-short: TestPowerCuts cuts fewer")
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // images are opened and dropped by the thousand
 	s := &sweep{T: t, rng: newRand(t), size: size, seen: sim.Seen{}, begin: time.Now()}
 	for _, sub := range s.examples() {
 		s.subject(sub, size.examples)
