@@ -3,6 +3,7 @@ package machine
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -132,10 +133,24 @@ func (c console) upto(n [wire.Streams]int64) (out console) {
 	return out
 }
 
-// moment is how much of each stream was delivered, and acknowledged, when ops operations were recorded.
+// put does what a host does with output, and notes how far it has come in this life (got). What an earlier life has
+// left is written over.
+func (c *console) put(m *wire.Message, got *[wire.Streams]int64) error {
+	file := &c[m.Stream]
+	if m.Offset > int64(len(*file)) || got[m.Stream] > 0 && m.Offset != got[m.Stream] {
+		return fmt.Errorf("output of stream %d at %d; the file has %d bytes, %d came in this life", m.Stream, m.Offset, len(*file), got[m.Stream])
+	}
+	n := copy((*file)[m.Offset:], m.Data)
+	*file = append(*file, m.Data[n:]...)
+	got[m.Stream] = m.Offset + int64(len(m.Data))
+	return nil
+}
+
+// moment is how much of each stream was in the host's files, and how much of that surely on its disk, when ops
+// operations were recorded.
 type moment struct {
 	ops              int
-	delivered, acked [wire.Streams]int64
+	delivered, saved [wire.Streams]int64
 }
 
 // recorder is a device that counts the operations it has recorded.
@@ -150,7 +165,9 @@ type crashHost struct {
 	disk  recorder
 	text  []byte // standard input
 	files console
-	acked [wire.Streams]int64
+	saved [wire.Streams]int64 // of files: on the disk, whatever happens
+	got   [wire.Streams]int64 // how far output has come in this life
+	acked [wire.Streams]int64 // what was acknowledged in this life
 	past  []moment
 	inbox
 	started *wire.Status
@@ -167,10 +184,9 @@ func (h *crashHost) Send(b []byte) error {
 	case wire.Started:
 		h.started = m.Status
 	case wire.Output:
-		if m.Offset != int64(len(h.files[m.Stream])) {
-			return errors.New("output out of order")
+		if err := h.files.put(m, &h.got); err != nil {
+			return err
 		}
-		h.files[m.Stream] = append(h.files[m.Stream], m.Data...)
 		h.remember()
 	case wire.WantInput:
 		data := h.text[min(m.Offset, int64(len(h.text))):]
@@ -188,16 +204,16 @@ func (h *crashHost) Send(b []byte) error {
 }
 
 func (h *crashHost) remember() {
-	h.past = append(h.past, moment{h.disk.Len(), delivered((*[wire.Streams][]byte)(&h.files)), h.acked})
+	h.past = append(h.past, moment{h.disk.Len(), delivered((*[wire.Streams][]byte)(&h.files)), h.saved})
 }
 
 func (h *crashHost) acknowledge() {
 	for s := range h.files {
-		if n := int64(len(h.files[s])); n > h.acked[s] {
+		if n := h.got[s]; n > h.acked[s] {
 			if h.rng.IntN(2) == 0 {
 				n -= h.rng.Int64N(n - h.acked[s]) // a part of a message
 			}
-			h.acked[s] = n
+			h.acked[s], h.saved[s] = n, max(h.saved[s], n)
 			b, _ := wire.Encode(&wire.Message{Kind: wire.Ack, Stream: uint8(s), Offset: n}) //nolint:errcheck // it is small
 			h.in = append(h.in, b)
 			h.remember()
@@ -219,18 +235,18 @@ func (h *crashHost) Wait(until time.Time, wake <-chan struct{}) {
 
 // live runs an image to its end, or until the device fails.
 func live(t *testing.T, rng *rand.Rand, d *sim.Disk, files console) *crashHost {
-	return newHost(rng, d, files).run(t, Config{Device: sim.Gathering{Disk: d}, Interval: 300 * time.Microsecond})
+	return newHost(rng, d, files, delivered((*[wire.Streams][]byte)(&files))).run(t, Config{Device: sim.Gathering{Disk: d}, Interval: 300 * time.Microsecond})
 }
 
-func newHost(rng *rand.Rand, d recorder, files console) *crashHost {
-	h := &crashHost{rng: rng, disk: d, files: files.upto(delivered((*[wire.Streams][]byte)(&files)))}
-	h.acked = delivered((*[wire.Streams][]byte)(&files))
+// newHost takes the files that an earlier life has left, and how much of them is surely on the disk.
+func newHost(rng *rand.Rand, d recorder, files console, saved [wire.Streams]int64) *crashHost {
+	h := &crashHost{rng: rng, disk: d, files: files.upto(delivered((*[wire.Streams][]byte)(&files))), saved: saved}
 	h.remember()
 	return h
 }
 
 func (h *crashHost) run(t *testing.T, cfg Config) *crashHost {
-	cfg.Link, cfg.Delivered, cfg.Durable = h, h.acked, true
+	cfg.Link, cfg.Delivered, cfg.Durable = h, delivered((*[wire.Streams][]byte)(&h.files)), true
 	require.NoError(t, Run(cfg))
 	require.NotNil(t, h.end)
 	return h
@@ -243,17 +259,24 @@ func undisturbed(t *testing.T, image []byte) (console, int) {
 	return h.files, h.end.Status.ExitCode
 }
 
-// at returns the console as a crash after k operations may leave it: at least what was acknowledged, at most
-// what was delivered, by then.
-func (h *crashHost) at(k int) console {
+// at returns the console as a crash after k operations may leave it, and how much of it is surely on the disk: at least
+// what was acknowledged, at most what was delivered, by then. A power cut may leave the length of a file without what
+// was written there last.
+func (h *crashHost) at(k int) (console, [wire.Streams]int64) {
 	m := h.moment(k)
 	n := m.delivered
 	if h.rng.IntN(2) == 0 {
 		for s := range n {
-			n[s] = m.acked[s] + h.rng.Int64N(m.delivered[s]-m.acked[s]+1)
+			n[s] = m.saved[s] + h.rng.Int64N(m.delivered[s]-m.saved[s]+1)
 		}
 	}
-	return h.files.upto(n)
+	files := h.files.upto(n)
+	if h.rng.IntN(2) == 0 {
+		for s := range files {
+			clear(files[s][m.saved[s]:])
+		}
+	}
+	return files, m.saved
 }
 
 type cutter struct {
@@ -283,7 +306,9 @@ func (c *cutter) crashes(h *crashHost, n int, again bool) {
 			img = r.ProcessDies(c.rng.IntN(9))
 		}
 		c.cuts++
-		next := live(c.t, c.rng, sim.FromImage(img), h.at(r.Point()))
+		d := sim.FromImage(img)
+		files, saved := h.at(r.Point())
+		next := newHost(c.rng, d, files, saved).run(c.t, Config{Device: sim.Gathering{Disk: d}, Interval: 300 * time.Microsecond})
 		c.check(next, acked)
 		if again && c.rng.IntN(4) == 0 {
 			c.crashes(next, 2, false)
@@ -398,11 +423,12 @@ func TestFailingReads(t *testing.T) {
 	}
 	rec, err := persist.Inspect(sim.FromImage(r.ProcessDies(0)))
 	require.NoError(t, err)
-	files, failed, noted := h.at(r.Point()), 0, 0
+	files, saved := h.at(r.Point())
+	failed, noted := 0, 0
 	for n := range 16 {
 		d := sim.FromImage(r.ProcessDies(0))
 		d.SetFault(&sim.Fault{At: n, Err: sim.ErrIO, Reads: true})
-		next := live(t, rng, d, files)
+		next := newHost(rng, d, files, saved).run(t, Config{Device: d})
 		noted += len(next.notes)
 		if next.end.Status.State == wire.Failed {
 			failed++

@@ -22,6 +22,8 @@ import (
 type flowHost struct {
 	t     *testing.T
 	files console
+	begin [wire.Streams]int64 // where output of this life began
+	got   [wire.Streams]int64 // and how far it has come
 	acked [wire.Streams]int64
 	inbox
 	want     int64 // input that the program waits for, -1 if none
@@ -48,9 +50,11 @@ func (h *flowHost) Send(b []byte) error {
 			h.onStart()
 		}
 	case wire.Output:
-		require.Equal(h.t, int64(len(h.files[m.Stream])), m.Offset)
-		h.files[m.Stream] = append(h.files[m.Stream], m.Data...)
-		require.LessOrEqual(h.t, int64(len(h.files[m.Stream]))-h.acked[m.Stream], int64(window))
+		if h.got[m.Stream] == 0 {
+			h.begin[m.Stream] = m.Offset
+		}
+		require.LessOrEqual(h.t, m.Offset+int64(len(m.Data))-max(h.acked[m.Stream], h.begin[m.Stream]), int64(window))
+		return h.files.put(m, &h.got)
 	case wire.WantInput:
 		h.want = m.Offset
 	case wire.Numbers:
@@ -70,7 +74,7 @@ func (h *flowHost) say(m *wire.Message) {
 // ack acknowledges at most n bytes more of each stream.
 func (h *flowHost) ack(n int64) {
 	for s := range h.files {
-		if upto := min(h.acked[s]+n, int64(len(h.files[s]))); upto > h.acked[s] {
+		if upto := min(max(h.acked[s], h.begin[s])+n, h.got[s]); upto > h.acked[s] {
 			h.acked[s] = upto
 			h.say(&wire.Message{Kind: wire.Ack, Stream: uint8(s), Offset: upto})
 		}
@@ -93,8 +97,8 @@ func (h *flowHost) Wait(until time.Time, wake <-chan struct{}) {
 
 func (h *flowHost) run(d *sim.Disk, gone <-chan struct{}) {
 	h.want = -1
-	h.acked = delivered((*[wire.Streams][]byte)(&h.files))
-	require.NoError(h.t, Run(Config{Device: d, Link: h, Interval: time.Millisecond, Delivered: h.acked, Gone: gone}))
+	h.files = h.files.upto(delivered((*[wire.Streams][]byte)(&h.files)))
+	require.NoError(h.t, Run(Config{Device: d, Link: h, Interval: time.Millisecond, Delivered: delivered((*[wire.Streams][]byte)(&h.files)), Gone: gone}))
 	require.NotNil(h.t, h.end)
 }
 
@@ -378,8 +382,7 @@ func TestHurry(t *testing.T) {
 	for _, stop := range []bool{true, false} {
 		h := &lateHost{flowHost: flowHost{t: t, files: files}, stop: stop}
 		h.idle = func() {}
-		h.acked = delivered((*[wire.Streams][]byte)(&h.files))
-		require.NoError(t, Run(Config{Device: d, Link: h, Interval: time.Millisecond, Delivered: h.acked}))
+		require.NoError(t, Run(Config{Device: d, Link: h, Interval: time.Millisecond, Delivered: delivered((*[wire.Streams][]byte)(&h.files))}))
 		want := wire.Exited
 		if stop {
 			want = wire.Stopped

@@ -8,7 +8,8 @@
 //  3. When that epoch is durable, the bytes up to there are sent to the host.
 //  4. The host puts them at their offset into a file, syncs it and acknowledges.
 //  5. Only then are they removed from the ring. A kill before that sends them
-//     again after the resume, and the host finds them in its file already.
+//     again after the resume; the host compares them with its file, and puts
+//     right what a power cut has left there.
 //
 // So nothing is shown that the program could forget, and nothing is lost or
 // doubled. A full ring parks the goroutines that write.

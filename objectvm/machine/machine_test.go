@@ -61,6 +61,7 @@ type testLink struct {
 	out    *[wire.Streams][]byte
 	stopAt int
 	end    *wire.Message
+	got    [wire.Streams]int64
 	bad    error
 }
 
@@ -71,12 +72,10 @@ func (l *testLink) Send(b []byte) error {
 	}
 	switch m.Kind {
 	case wire.Output:
-		s := &l.out[m.Stream]
-		if m.Offset != int64(len(*s)) {
-			l.bad = fmt.Errorf("output at %d, expected %d", m.Offset, len(*s))
+		if err := (*console)(l.out).put(m, &l.got); err != nil {
+			l.bad = err
 		}
-		*s = append(*s, m.Data...)
-		l.answer(&wire.Message{Kind: wire.Ack, Stream: m.Stream, Offset: int64(len(*s))})
+		l.answer(&wire.Message{Kind: wire.Ack, Stream: m.Stream, Offset: l.got[m.Stream]})
 		if l.stopAt > 0 && len(l.out[0])+len(l.out[1]) >= l.stopAt {
 			l.answer(&wire.Message{Kind: wire.Stop})
 			l.stopAt = 0

@@ -208,7 +208,9 @@ func (m *machine) resume() error {
 	return m.reconcile(m.meta.Ends)
 }
 
-// reconcile finds where delivery of each stream goes on: at the end of the host's file.
+// reconcile compares the host's files with the arena. What the arena still holds is sent once more, although the
+// host's file is long enough: nobody has said that it is on the host's disk, and after a power cut a file may have its
+// length without its last bytes.
 func (m *machine) reconcile(ends [wire.Streams]int64) error {
 	m.durableEnds = ends
 	for s, have := range m.cfg.Delivered {
@@ -218,17 +220,13 @@ func (m *machine) reconcile(ends [wire.Streams]int64) error {
 			return fmt.Errorf("%w: stream %d ends at %d, the arena says %d", errMeta, s, ends[s], to)
 		}
 		switch {
-		case have < 0: // nobody knows; what the ring holds is sent again
-			have = begin
+		case have < 0: // nobody knows
 		case have < begin:
 			return fmt.Errorf("%w: %d bytes of stream %d are there, %d were delivered", ErrOutputCut, have, s, begin)
 		case have > ends[s]:
 			return fmt.Errorf("%w: %d bytes of stream %d are there, the checkpoint knows %d", ErrOutputAhead, have, s, ends[s])
 		}
-		m.sent[s], m.acked[s] = have, have
-		if err := m.vm.Trim(s+1, uint64(have)); err != nil {
-			return err
-		}
+		m.sent[s], m.acked[s] = begin, begin
 	}
 	return nil
 }

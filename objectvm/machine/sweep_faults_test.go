@@ -61,7 +61,7 @@ func (s *sweep) faulty(sub *subject, image *sim.Image, f *sim.Fault) *crashHost 
 	image.Reset()
 	image.Record()
 	image.SetFault(f)
-	h := newHost(s.rng, image, console{})
+	h := newHost(s.rng, image, console{}, [wire.Streams]int64{})
 	cfg := sub.cfg
 	cfg.Device = image
 	return h.run(s.T, cfg)
@@ -82,7 +82,7 @@ func (s *sweep) fault(sub *subject, image *sim.Image, first *sim.Disk, f sim.Fau
 	if s.rng.IntN(2) == 0 {  // or power fails too
 		dev = sim.FromImage(image.Recording(first.Image()).PowerDies(s.rng))
 	}
-	next := newHost(s.rng, dev, h.files)
+	next := newHost(s.rng, dev, h.files, h.saved)
 	cfg := sub.cfg
 	cfg.Device = dev
 	next.run(s.T, cfg)

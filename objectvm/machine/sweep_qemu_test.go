@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"phantomvm/objectvm/machine/wire"
 	"phantomvm/persist"
 	"phantomvm/persist/filedev"
 	"phantomvm/persist/nbddev"
@@ -69,7 +70,7 @@ func TestCrashSweepQEMU(t *testing.T) {
 // logged runs a program on a device and sweeps over the log below it.
 func (s *sweep) logged(sub *subject, dev persist.Device, log string, end func(), how sim.Sweep) {
 	require.NoError(s, Create(dev, sub.module, Options{InstanceID: [16]byte{3}, ArenaLimit: 32 << 20}))
-	h := newHost(s.rng, counted{dev}, console{})
+	h := newHost(s.rng, counted{dev}, console{}, [wire.Streams]int64{})
 	cfg := sub.cfg
 	cfg.Device = dev
 	h.run(s.T, cfg)
@@ -111,7 +112,7 @@ func (s *sweep) onward(l *life, c sim.Crash, epoch persist.Epoch) error {
 	if err != nil {
 		return err
 	}
-	h := newHost(s.rng, c.Image, l.host.files.upto(meta.Ends))
+	h := newHost(s.rng, c.Image, l.host.files.upto(meta.Ends), meta.Ends)
 	cfg := l.cfg
 	cfg.Device = c.Image
 	h.run(s.T, cfg)

@@ -178,7 +178,7 @@ func (s *sweep) record(sub *subject) *life {
 	d := sim.New(sub.disk)
 	err := Create(d, sub.module, Options{InstanceID: [16]byte{byte(s.rng.Uint32())}, ArenaLimit: 32 << 20})
 	require.NoError(s, err, sub.name)
-	h := newHost(s.rng, d, console{})
+	h := newHost(s.rng, d, console{}, [wire.Streams]int64{})
 	h.text = sub.input
 	cfg := sub.cfg
 	cfg.Device = sim.Gathering{Disk: d}
@@ -265,7 +265,8 @@ func (s *sweep) goOn(l *life, c sim.Crash, record bool) (*life, error) {
 	acked := l.timeline.acked(c.Acked)
 	cfg := l.cfg
 	cfg.Device = c.Image
-	h := newHost(s.rng, c.Image, l.host.at(c.Point))
+	files, saved := l.host.at(c.Point)
+	h := newHost(s.rng, c.Image, files, saved)
 	h.text = l.input
 	h.run(s.T, cfg)
 	if err := l.compare(h, acked); err != nil || !record {
@@ -347,7 +348,7 @@ func (s *sweep) tooOld(l *life, c sim.Crash) error {
 		return err
 	}
 	m := l.host.moment(c.Point)
-	h := newHost(s.rng, c.Image, l.host.files.upto(m.delivered))
+	h := newHost(s.rng, c.Image, l.host.files.upto(m.delivered), m.saved)
 	h.text = l.input
 	cfg := l.cfg
 	cfg.Device = c.Image

@@ -112,8 +112,7 @@ func TestStopInSync(t *testing.T) {
 		require.Less(t, lives, 20)
 		h := &stopHost{flowHost{t: t, files: files, want: -1}}
 		h.idle = func() {}
-		h.acked = delivered((*[wire.Streams][]byte)(&files))
-		require.NoError(t, Run(Config{Device: d, Link: h, Interval: never, Delivered: h.acked}))
+		require.NoError(t, Run(Config{Device: d, Link: h, Interval: never, Delivered: delivered((*[wire.Streams][]byte)(&files))}))
 		if ended = h.end.Status.State == wire.Exited; !ended {
 			require.Equal(t, wire.Stopped, h.end.Status.State, h.end.Reason)
 		}
@@ -202,8 +201,9 @@ func (h *diaryHost) Wait(until time.Time, wake <-chan struct{}) {
 func liveDiary(t *testing.T, d *sim.Disk, files console, limit int64) *diaryHost {
 	h := &diaryHost{flowHost: flowHost{t: t, files: files.upto(delivered((*[wire.Streams][]byte)(&files))), want: -1}, disk: d, limit: limit, first: -1}
 	h.idle = func() {}
-	h.acked = delivered((*[wire.Streams][]byte)(&h.files))
-	require.NoError(t, Run(Config{Device: d, Link: h, Interval: 2 * time.Millisecond, Delivered: h.acked, Durable: true}))
+	require.NoError(t, Run(Config{
+		Device: d, Link: h, Interval: 2 * time.Millisecond, Delivered: delivered((*[wire.Streams][]byte)(&h.files)), Durable: true,
+	}))
 	require.Equal(t, wire.Exited, h.end.Status.State, h.end.Reason)
 	return h
 }

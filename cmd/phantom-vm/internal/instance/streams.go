@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,9 @@ var LogNames = [...]string{"console.log", "stderr.log"}
 // Log is the file of one output stream. Bytes have a place, so that what is delivered again after
 // a kill lands where it already lies. Size and Sync may be called while another goroutine adds.
 type Log struct {
-	f    *os.File
-	size atomic.Int64
+	f       *os.File
+	size    atomic.Int64
+	mending []byte // to compare with
 }
 
 // OpenLog opens stream's file, made if need be.
@@ -53,20 +55,37 @@ func (i *Instance) openOrMake(name string) (*os.File, error) {
 // Size is the number of bytes in the file.
 func (l *Log) Size() int64 { return l.size.Load() }
 
-// Add puts data at off and returns the part of it that was not there yet.
-// Bytes that would leave a hole are refused: something was lost.
+// Add puts data at off and returns the part of it that was not there yet. Where
+// the file has other bytes than data, as a power cut may leave them at its end,
+// they are put right. Bytes that would leave a hole are refused: something was lost.
 func (l *Log) Add(data []byte, off int64) (fresh []byte, err error) {
 	size := l.size.Load()
 	if off > size {
 		return nil, fmt.Errorf("%s: output at %d, but the file has only %d bytes", l.f.Name(), off, size)
 	}
-	have := size - off
-	if have >= int64(len(data)) {
+	have := min(size-off, int64(len(data)))
+	if err := l.mend(data[:have], off); err != nil {
+		return nil, err
+	}
+	if have == int64(len(data)) {
 		return nil, nil
 	}
 	n, err := l.f.WriteAt(data[have:], size)
 	l.size.Add(int64(n))
 	return data[have : have+int64(n)], err
+}
+
+// mend writes data to its place unless it is there.
+func (l *Log) mend(data []byte, off int64) error {
+	if len(data) == 0 {
+		return nil
+	}
+	l.mending = append(l.mending[:0], data...)
+	if _, err := l.f.ReadAt(l.mending, off); err == nil && bytes.Equal(l.mending, data) {
+		return nil
+	}
+	_, err := l.f.WriteAt(data, off)
+	return err
 }
 
 // Sync makes what was added durable.

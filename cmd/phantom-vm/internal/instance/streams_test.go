@@ -48,6 +48,24 @@ func TestLogAdd(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// TestLogAfterPowerCut: a file that has its length but not its last bytes.
+func TestLogAfterPowerCut(t *testing.T) {
+	i := create(t)
+	require.NoError(t, os.WriteFile(i.Path("console.log"), []byte("hello\x00\x00\x00\x00\x00"), 0o600))
+	l, err := i.OpenLog(0)
+	require.NoError(t, err)
+	defer l.Close()
+	fresh, err := l.Add([]byte("lo, wor"), 3)
+	require.NoError(t, err)
+	require.Empty(t, fresh, "its length says that it was shown")
+	fresh, err = l.Add([]byte("ld!"), 10)
+	require.NoError(t, err)
+	require.Equal(t, "ld!", string(fresh))
+	b, err := os.ReadFile(i.Path("console.log"))
+	require.NoError(t, err)
+	require.Equal(t, "hello, world!", string(b))
+}
+
 func TestLogOnFullDisk(t *testing.T) {
 	f, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
 	if err != nil {

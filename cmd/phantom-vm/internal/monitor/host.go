@@ -41,6 +41,7 @@ type host struct {
 	stats history
 	asks  chan struct{} // room for one: newer numbers are wanted
 
+	got     [wire.Streams]atomic.Int64  // how far output has come in this run; no more is acknowledged
 	dirty   [wire.Streams]chan struct{} // room for one: output waits to be synced
 	wants   chan int64                  // input is wanted from there on
 	failed  chan error                  // room for one: a helper goroutine gave up
@@ -160,6 +161,7 @@ func (h *host) handle(m *wire.Message) (*ending, error) {
 		if err != nil {
 			return nil, err
 		}
+		h.got[m.Stream].Store(m.Offset + int64(len(m.Data)))
 		h.shown[m.Stream].add(fresh)
 		h.wantSync(int(m.Stream))
 	case wire.Waiting:
@@ -208,7 +210,7 @@ func printable(s string) string {
 // syncLog acknowledges a stream's output once it is durable, some at a time.
 func (h *host) syncLog(stream int) {
 	defer h.helpers.Done()
-	acked := h.logs[stream].Size()
+	acked := int64(0)
 	var due <-chan time.Time // not nil while output waits
 	for {
 		select {
@@ -236,13 +238,14 @@ func (h *host) syncLog(stream int) {
 	}
 }
 
-// outside is how much of a stream is in its file and shown, or may go without being shown.
+// outside is how much of a stream is in its file and shown, or may go without being shown. What came in an earlier
+// run counts when the machine has sent it again, or has not: then it was acknowledged.
 func (h *host) outside(stream int) int64 {
 	upto := h.logs[stream].Size()
 	if !h.stopping.Load() {
 		upto -= h.shown[stream].hidden()
 	}
-	return upto
+	return min(upto, h.got[stream].Load())
 }
 
 // wantSync makes syncLog look again.
