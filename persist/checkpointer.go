@@ -79,6 +79,7 @@ type Checkpointer struct {
 	sets      [2]*frozenSet // by gen&1; the other one is, or was, in flight
 	pool      [][]byte      // chunks of poolChunk pages
 	poolUsed  int           // pages of the pool in use by the checkpoint in flight
+	poolWant  int           // pages of the pool that the next checkpoints may need
 	poolLimit int           // pages of the pool that are kept
 	stats     CheckpointStats
 	closed    bool
@@ -279,10 +280,7 @@ func (c *Checkpointer) flip(meta []byte, always bool) (Epoch, error) {
 	c.Settle()
 	c.freeze(set)
 	set.freeze()
-	c.pool = append(c.pool, c.grown...)
-	c.grown = nil
-	c.trimPool(max(c.poolLimit/poolChunk, 1))
-	want := min(max(poolChunk, 2*c.poolUsed), c.poolLimit)
+	want := c.resizePool()
 	job := checkpointJob{
 		epoch: c.store.nextEpoch, meta: append([]byte(nil), meta...), set: set,
 		grow: want - len(c.pool)*poolChunk, done: make(chan struct{}),
@@ -290,6 +288,9 @@ func (c *Checkpointer) flip(meta []byte, always bool) (Epoch, error) {
 	c.poolUsed = 0
 	c.gen++
 	next := c.sets[c.gen&1]
+	if cap(next.pages) > 8*len(next.pages)+1<<14 {
+		next.pages = nil
+	}
 	next.pages = next.pages[:0]
 	c.stats.Flips++
 	c.mu.Lock()
@@ -336,7 +337,8 @@ func (c *Checkpointer) Settle() {
 // freeze gives every page of the list a free claim.
 func (s *frozenSet) freeze() {
 	n := len(s.pages)
-	if cap(s.claim) < n {
+	// A very large checkpoint leaves its lists to the collector.
+	if cap(s.claim) < n || cap(s.claim) > 8*n+1<<14 {
 		s.claim = make([]atomic.Uint32, n+n/2)
 		s.copy = make([][]byte, n+n/2)
 	}
@@ -345,6 +347,21 @@ func (s *frozenSet) freeze() {
 		s.claim[i].Store(claimFree)
 	}
 }
+
+// resizePool takes over chunks that were made ready and lets go of those that
+// were not needed for some time. It returns how many pages should be ready.
+func (c *Checkpointer) resizePool() int {
+	c.pool = append(c.pool, c.grown...)
+	c.grown = nil
+	// What a busy moment needed is given back over the next dozens of checkpoints.
+	c.poolWant = max(2*c.poolUsed, c.poolWant-c.poolWant/32-1)
+	want := min(max(poolChunk, c.poolWant), c.poolLimit)
+	c.trimPool(max(1, (want+poolChunk-1)/poolChunk))
+	return want
+}
+
+// PoolPages is the memory, in pages, that is ready for copies of frozen pages.
+func (c *Checkpointer) PoolPages() int { return len(c.pool) * poolChunk }
 
 // Busy tells whether a checkpoint is unacknowledged.
 func (c *Checkpointer) Busy() bool { return c.busy.Load() }
@@ -400,20 +417,15 @@ func (c *Checkpointer) VerifyClean() error {
 	if err := c.Wait(); err != nil {
 		return err
 	}
-	var err error
-	c.store.pages.each(func(p PageID, r ref) bool {
-		if uint64(p) >= c.mem.Pages {
-			return false
+	return c.store.livePages(func(p PageID, r ref) error {
+		switch {
+		case uint64(p) >= c.mem.Pages || c.pins.get(p)&pinListed != 0:
+			return nil
+		case c.mem.state(p) != stateFrozen:
+			return fmt.Errorf("%w: page %#x is open but not in the dirty list", ErrBypass, uint64(p))
+		case checksum(c.mem.page(p)) != r.crc:
+			return fmt.Errorf("%w: page %#x", ErrBypass, uint64(p))
 		}
-		if c.pins.get(p)&pinListed != 0 {
-			return true
-		}
-		if c.mem.state(p) != stateFrozen {
-			err = fmt.Errorf("%w: page %#x is open but not in the dirty list", ErrBypass, uint64(p))
-		} else if checksum(c.mem.page(p)) != r.crc {
-			err = fmt.Errorf("%w: page %#x", ErrBypass, uint64(p))
-		}
-		return err == nil
+		return nil
 	})
-	return err
 }

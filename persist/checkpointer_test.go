@@ -245,6 +245,48 @@ func TestFailureIsSticky(t *testing.T) {
 	require.Equal(t, good, e)
 }
 
+// TestPoolShrinks: memory for copies that one busy checkpoint needed is given back.
+func TestPoolShrinks(t *testing.T) {
+	h, d := newHistory(), &slowDevice{sim.New(64 << 20), make(chan struct{}, 10000)}
+	for range 10 {
+		d.gate <- struct{}{}
+	}
+	s, _ := create(t, h, d, d.Len, 0)
+	for len(d.gate) > 0 {
+		<-d.gate
+	}
+	const n = 2000
+	p := newProgram(t, rand.New(rand.NewPCG(1, 1)), h, s, n)
+	most := 0
+	for round := range 400 {
+		few := n
+		if round > 20 {
+			few = 3
+		}
+		for i := range persist.PageID(few) {
+			p.a.store(p.c, i, 0, byte(round+1))
+		}
+		_, err := p.c.Flip(nil)
+		require.NoError(t, err)
+		for i := persist.PageID(few) - 1; i < n; i-- { // against the staging's direction
+			p.a.store(p.c, i, 1, byte(round+1))
+		}
+		d.gate <- struct{}{}
+		require.NoError(t, p.c.Wait())
+		d.gate <- struct{}{}
+		_, err = p.c.Flip(nil)
+		require.NoError(t, err)
+		require.NoError(t, p.c.Wait())
+		for len(d.gate) > 0 {
+			<-d.gate
+		}
+		most = max(most, p.c.PoolPages())
+	}
+	require.LessOrEqual(t, p.c.PoolPages(), 64)
+	t.Logf("at most %d pages, %+v", most, p.c.Stats())
+	require.NoError(t, p.c.Close())
+}
+
 func TestVerifyCleanFindsBypass(t *testing.T) {
 	rng, _ := newRand(t)
 	h, d := newHistory(), sim.New(1<<20)

@@ -2,18 +2,20 @@ package persist
 
 // One commit: a write group, a root, one flush.
 //
-//  1. Records of the last group and the segments whose rest is over are given
-//     up (segment.go).
+//  1. Segments whose rest is over become free (space.go).
 //  2. Every page of the source is staged, checksummed and given a block at the
-//     tail of the log; pages of zeros are dropped from the map instead.
+//     head of the log; pages of zeros are dropped from the map instead.
 //  3. A bounded number of live blocks is copied forward out of nearly empty
-//     segments, if the log is long. Their checksums are proven on the way.
-//  4. Changed nodes of the page map are written, leaves first.
-//  5. The chain of commit records lists every block of steps 2 to 4 with its
-//     checksum. Each record vouches for the one before, the root for the last:
-//     a root whose group is incomplete is recognised (I1).
+//     segments, if the log is long (clean.go). Their checksums are proven.
+//  4. Nodes whose changes are older than the journal may reach back are
+//     written (journal.go).
+//  5. The commit records list every block of steps 2 to 4 with its checksum.
+//     Each record vouches for the one before, the root for the last: a root
+//     whose group is incomplete is recognised (I1).
 //  6. The root goes to the slot that does not hold the acknowledged root (I3).
 //  7. Flush. Only now the new root counts.
+//  8. Moved pages and written nodes are published in the page table: they can
+//     be read back now.
 //
 // A failure at any step leaves the last root as it was; the in-memory state is
 // then ahead of the device, so the store refuses further commits (I6).
@@ -62,17 +64,16 @@ func (s *Store) commit(epoch Epoch, meta []byte, src pageSource) error {
 	s.nextEpoch = epoch + 1
 	s.publish()
 	s.stats.Commits++
-	s.checkOwners()
+	s.checkAudit()
 	return nil
 }
 
 func (s *Store) writeGroup(epoch Epoch, meta []byte, src pageSource) (root, error) {
-	s.space.begin()
-	s.entries = s.entries[:0]
-	for _, b := range s.records {
-		s.space.release(b)
+	if err := s.readCounts(); err != nil {
+		return root{}, err
 	}
-	s.records = s.records[:0]
+	s.space.begin()
+	s.group = s.group[:0]
 	if err := s.putPages(src); err != nil {
 		return root{}, err
 	}
@@ -84,14 +85,59 @@ func (s *Store) writeGroup(epoch Epoch, meta []byte, src pageSource) (root, erro
 	}
 	r := root{
 		epoch: epoch, acked: s.root.epoch, instance: s.super.instance, versions: s.versions,
-		entries: uint32(len(s.entries)), top: s.pages.top.self, pages: s.pages.pages, meta: meta,
+		top: s.root.top, pages: s.pages, meta: meta,
+	}
+	if top, ok := s.pending[topTag]; ok {
+		r.top = top
 	}
 	if err := s.putRecords(&r); err != nil {
 		return root{}, err
 	}
-	r.tail, r.segments = s.space.tail(), uint32(len(s.space.segs))
+	r.tails, r.segments = [heads]uint32{s.space.tail(headNew), s.space.tail(headCold)}, uint32(len(s.space.segs))
 	// Steps 6 and 7.
 	return r, s.w.finish(r.encode(), blockOffset(rootSlots[1-s.slot]))
+}
+
+// room makes sure that head h can take a block: a full segment gets its
+// summary, then a new one is begun. It comes before a staging slot is reserved.
+func (s *Store) room(h int) error {
+	hd := &s.space.heads[h]
+	if hd.seg >= 0 && s.space.full(h) {
+		if err := s.seal(h); err != nil {
+			return err
+		}
+	}
+	if hd.seg >= 0 {
+		return nil
+	}
+	si, err := s.freeSegment()
+	if err != nil {
+		return err
+	}
+	s.space.open(h, si, s.journal.pos)
+	return nil
+}
+
+// seal writes the summary of the segment that head h fills. Blocks that were
+// not used are left out.
+func (s *Store) seal(h int) error {
+	hd := &s.space.heads[h]
+	for len(hd.tags) < s.space.perSegment-1 {
+		hd.tags = append(hd.tags, tagNone)
+	}
+	slot, err := s.w.reserve()
+	if err != nil {
+		return err
+	}
+	b := s.w.at(slot)
+	sum := summary{s.super.instance, s.nextEpoch, hd.seg, hd.tags}
+	sum.encode(b)
+	r := ref{s.space.block(hd.seg, s.space.perSegment-1), checksum(b)}
+	s.w.putSlot(r.block, slot)
+	s.note(recordEntry{tag: summaryTag(hd.seg), ref: r})
+	s.stats.SummaryBlocks++
+	s.space.seal(h)
+	return nil
 }
 
 func (s *Store) putPages(src pageSource) error {
@@ -101,8 +147,19 @@ func (s *Store) putPages(src pageSource) error {
 		}
 		id, discard := src.At(i)
 		if discard {
-			s.space.release(s.pages.set(id, ref{}).block)
+			if err := s.drop(id); err != nil {
+				return err
+			}
 			continue
+		}
+		t := makeTag(0, uint64(id))
+		old, err := s.table.lookup(t)
+		if err != nil {
+			return err
+		}
+		h := s.space.headFor(old.block)
+		if err := s.room(h); err != nil {
+			return err
 		}
 		slot, err := s.w.reserve()
 		if err != nil {
@@ -111,143 +168,130 @@ func (s *Store) putPages(src pageSource) error {
 		into := s.w.at(slot)
 		got := src.Stage(i, into)
 		if allZero(got) {
-			s.space.release(s.pages.set(id, ref{}).block)
+			if err := s.drop(id); err != nil {
+				return err
+			}
 			continue
 		}
-		e, err := s.place(makeTag(0, uint64(id)), checksum(got))
-		if err != nil {
-			return err
-		}
+		r := ref{s.space.alloc(h, t), checksum(got)}
 		if &got[0] == &into[0] {
-			s.w.putSlot(e.block, slot)
+			s.w.putSlot(r.block, slot)
 		} else {
-			s.w.putBuf(e.block, slot, got)
+			s.w.putBuf(r.block, slot, got)
 		}
-		s.space.release(s.pages.set(id, e).block)
+		s.setPage(t, r, old)
 		s.stats.Pages++
 	}
 	src.Staged()
 	return nil
 }
 
-// place gives a block to t and lists it for the commit record.
-func (s *Store) place(t tag, crc uint32) (ref, error) {
-	b, err := s.space.alloc(t)
-	if err != nil {
-		return ref{}, fmt.Errorf("%w: all %d segments of the device are in use", err, s.space.total)
+// drop makes a page absent.
+func (s *Store) drop(id PageID) error {
+	t := makeTag(0, uint64(id))
+	old, err := s.table.lookup(t)
+	if err == nil && old.block != 0 {
+		s.setPage(t, ref{}, old)
 	}
-	r := ref{b, crc}
-	s.entries = append(s.entries, recordEntry{t, r})
-	return r, nil
+	return err
 }
 
-// clean copies live blocks forward (step 3).
-func (s *Store) clean() error {
-	if !s.space.wantsCleaning() {
-		return nil
+// setPage notes where a page of this commit lies. The table may say so at
+// once: the page is resident until the commit is durable, and a failed commit
+// is the last one.
+func (s *Store) setPage(t tag, r, old ref) {
+	if old.block == 0 {
+		s.pages++
 	}
-	budget := 2*len(s.entries) + 32
-	// A moved page may cost a leaf and a node above it; nodes that are
-	// already due, the records and one segment are kept back.
-	spare := s.space.available() - s.pages.dirtyNodes() - len(s.entries)/recordEntries - s.space.perSegment
-	budget = min(budget, spare/4)
-	if budget <= 0 {
-		return nil
+	if r.block == 0 {
+		s.pages--
 	}
-	for _, v := range s.space.victims(budget) {
-		if v.tag.level() > 0 {
-			s.pages.mark(s.pages.find(v.tag))
-			continue
-		}
-		if err := s.movePage(v.tag.page()); err != nil {
-			return err
-		}
-	}
-	return nil
+	s.note(recordEntry{t, r, old.block})
+	s.table.overlay.put(t, packRef(r))
 }
 
-func (s *Store) movePage(id PageID) error {
-	old := s.pages.get(id)
-	slot, err := s.w.reserve()
-	if err != nil {
-		return err
-	}
-	if err := s.readBlock(old, s.w.at(slot), id, "page checksum differs while it is moved"); err != nil {
-		return err
-	}
-	e, err := s.place(makeTag(0, uint64(id)), old.crc)
-	if err != nil {
-		return err
-	}
-	s.w.putSlot(e.block, slot)
-	s.space.release(s.pages.set(id, e).block)
-	s.stats.Moved++
-	return nil
-}
-
-// putNodes writes the changed nodes, leaves first, so that each parent knows
-// its children's new places (step 4). Empty nodes disappear.
-func (s *Store) putNodes() error {
-	for level := 1; level <= topLevel; level++ {
-		list := s.pages.dirty[level]
-		for _, n := range list {
-			if err := s.putNode(n); err != nil {
-				return err
-			}
-		}
-		s.pages.dirty[level] = list[:0]
-	}
-	return nil
-}
-
-func (s *Store) putNode(n *node) error {
-	n.dirty = false
-	s.space.release(n.self.block)
-	n.self = ref{}
-	if n.used > 0 {
-		slot, err := s.w.reserve()
-		if err != nil {
-			return err
-		}
-		b := s.w.at(slot)
-		n.encode(b)
-		if n.self, err = s.place(n.tag(), checksum(b)); err != nil {
-			return err
-		}
-		s.w.putSlot(n.self.block, slot)
-		s.stats.Nodes++
-	}
-	if p := n.parent; p != nil {
-		p.refs[n.slot()] = n.self
-		if n.used == 0 {
-			p.kids[n.slot()] = nil
-			p.used--
-		}
-	}
-	return nil
-}
-
-// putRecords writes the chain of commit records (step 5).
+// putRecords writes the commit records (step 5).
 func (s *Store) putRecords(r *root) error {
-	rest := s.entries
-	for first := true; first || len(rest) > 0; first = false {
-		n := min(len(rest), recordEntries)
-		rec := record{epoch: r.epoch, index: r.records, prev: r.record, entries: rest[:n]}
-		rest = rest[n:]
+	j := &s.journal
+	var carry []recordEntry
+	var blocks []uint32
+	// Taking a block may end a segment, whose summary joins the group.
+	for {
+		carry = s.carry()
+		if len(carry)+len(s.group) <= len(blocks)*recordEntries && len(blocks) > 0 {
+			break
+		}
+		if err := s.room(headNew); err != nil {
+			return err
+		}
+		blocks = append(blocks, s.space.alloc(headNew, tagNone))
+	}
+	prev, pos := s.replaced(len(carry)), j.pos-uint64(len(carry)+len(s.group))
+	r.own, r.entries = uint32(len(blocks)), uint32(len(s.group))
+	list := append(carry, s.group...)
+	for i, block := range blocks {
+		n := min(len(list), recordEntries)
+		rec := record{instance: r.instance, epoch: r.epoch, index: uint32(i), prev: prev, entries: list[:n]}
+		if i == 0 {
+			rec.carried = uint32(len(carry))
+		}
+		list = list[n:]
 		slot, err := s.w.reserve()
 		if err != nil {
 			return err
 		}
 		b := s.w.at(slot)
 		rec.encode(b)
-		block, err := s.space.alloc(tagRecord)
-		if err != nil {
-			return err
-		}
 		s.w.putSlot(block, slot)
-		s.records = append(s.records, block)
-		r.record = ref{block, checksum(b)}
-		r.records++
+		prev = ref{block, checksum(b)}
+		s.space.hold(block, 1)
+		j.blocks = append(j.blocks, chainBlock{prev, pos, pos + uint64(n)})
+		pos += uint64(n)
+		j.tail = append(j.tail[:0], rec.entries...)
 	}
+	s.stats.RecordBlocks += uint64(len(blocks))
+	for need := s.needed(); len(j.blocks) > len(blocks) && j.blocks[0].end <= need; {
+		s.space.hold(j.blocks[0].ref.block, -1)
+		j.blocks = j.blocks[1:]
+	}
+	r.record, r.records = prev, uint32(len(j.blocks))
 	return nil
+}
+
+// carry returns the entries of the newest record that the next one repeats:
+// those still needed, if all fit into one record.
+func (s *Store) carry() []recordEntry {
+	j := &s.journal
+	if len(j.blocks) == 0 {
+		return nil
+	}
+	last := j.blocks[len(j.blocks)-1]
+	keep := j.tail
+	if need := s.needed(); need > last.first {
+		keep = keep[min(need-last.first, uint64(len(keep))):]
+	}
+	if len(keep)+len(s.group) > recordEntries {
+		return nil
+	}
+	return append(make([]recordEntry, 0, recordEntries), keep...)
+}
+
+// replaced gives up the newest record if the next one repeats what is needed
+// of it, and returns the record that the next one refers to.
+func (s *Store) replaced(carried int) ref {
+	j := &s.journal
+	n := len(j.blocks)
+	if n == 0 {
+		return ref{}
+	}
+	last := j.blocks[n-1]
+	if carried == 0 && last.end > s.needed() {
+		return last.ref
+	}
+	s.space.hold(last.ref.block, -1)
+	j.blocks = j.blocks[:n-1]
+	if n == 1 {
+		return ref{}
+	}
+	return j.blocks[n-2].ref
 }

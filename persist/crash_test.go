@@ -106,6 +106,7 @@ func commitOrRevive(t *testing.T, rng *rand.Rand, h *history, d *sim.Disk, s *pe
 	h.attempt(nextEpoch(s), next)
 	e, err := s.Commit([]byte(next.meta), pages)
 	if err == nil {
+		require.NoError(t, persist.Audit(s))
 		h.acked = append(h.acked, ack{d.Len(), e})
 		return s, next
 	}
@@ -118,6 +119,7 @@ func commitOrRevive(t *testing.T, rng *rand.Rand, h *history, d *sim.Disk, s *pe
 	got, err := load(s, rec)
 	require.NoError(t, err)
 	require.NoError(t, h.check(rec.Epoch, got))
+	require.NoError(t, persist.Audit(s))
 	h.acked = append(h.acked, ack{d.Len(), rec.Epoch}) // Open answers only for what is durable
 	return s, got
 }

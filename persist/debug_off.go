@@ -4,4 +4,4 @@ package persist
 
 func (c *Checkpointer) checkBarrier() {}
 
-func (s *Store) checkOwners() {}
+func (s *Store) checkAudit() {}

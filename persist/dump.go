@@ -6,7 +6,7 @@ import (
 )
 
 // Dump writes the superblock, both root slots, the acknowledgement mark, and
-// the newest root's commit records and top node in hexadecimal with the main
+// the newest root's chain of commit records and top node in hexadecimal with the main
 // fields decoded. Lines of zeros are left out. docs/format.md shows the result.
 func Dump(dev Device, w io.Writer) error {
 	d := &dumper{dev: dev, w: w, buf: make([]byte, BlockSize)}
@@ -28,8 +28,8 @@ func Dump(dev Device, w io.Writer) error {
 			d.printf("root slot %d: %s\n", i, slotNames[st.kind])
 		} else {
 			r := &st.root
-			d.printf("root slot %d: epoch %d, acknowledged %d, %d pages, group of %d blocks, commit record %#x, top node %#x, tail %#x, %d segments, meta %q\n",
-				i, r.epoch, r.acked, r.pages, r.entries, blockOffset(r.record.block), blockOffset(r.top.block), blockOffset(r.tail), r.segments, r.meta)
+			d.printf("root slot %d: epoch %d, acknowledged %d, %d pages, group of %d entries in %d of %d commit records, the last at %#x, top node %#x, tails %#x and %#x, %d segments, meta %q\n",
+				i, r.epoch, r.acked, r.pages, r.entries, r.own, r.records, blockOffset(r.record.block), blockOffset(r.top.block), blockOffset(r.tails[0]), blockOffset(r.tails[1]), r.segments, r.meta)
 		}
 		d.block(rootSlots[i])
 	}
@@ -80,7 +80,8 @@ func (d *dumper) block(b uint32) {
 
 // follow prints what the root of s refers to directly.
 func (d *dumper) follow(s *Store) {
-	for at := s.root.record; at.block != 0; {
+	at := s.root.record
+	for range s.root.records {
 		if d.err = readFull(d.dev, d.buf, blockOffset(at.block)); d.err != nil {
 			return
 		}
@@ -89,10 +90,19 @@ func (d *dumper) follow(s *Store) {
 			d.err = err
 			return
 		}
-		d.printf("commit record %d of epoch %d: %d blocks\n", rec.index, rec.epoch, len(rec.entries))
+		d.printf("commit record %d of epoch %d: %d entries, %d of them repeated\n", rec.index, rec.epoch, len(rec.entries), rec.carried)
 		d.block(at.block)
 		for _, e := range rec.entries {
-			d.printf("  level %d from page %#x at %#x, checksum %08x\n", e.tag.level(), uint64(e.tag.page()), blockOffset(e.ref.block), e.ref.crc)
+			d.printf("  %s", tagName(e.tag))
+			if e.ref.block == 0 {
+				d.printf(" absent")
+			} else {
+				d.printf(" at %#x, checksum %08x", blockOffset(e.ref.block), e.ref.crc)
+			}
+			if e.old != 0 {
+				d.printf(", was at %#x", blockOffset(e.old))
+			}
+			d.printf("\n")
 		}
 		at = rec.prev
 	}
@@ -100,4 +110,18 @@ func (d *dumper) follow(s *Store) {
 		d.printf("top node\n")
 		d.block(s.root.top.block)
 	}
+}
+
+// tagName says what t names.
+func tagName(t tag) string {
+	if k, ok := t.usage(); ok {
+		return fmt.Sprintf("usage block %d", k)
+	}
+	if si, ok := t.summary(); ok {
+		return fmt.Sprintf("summary of segment %d", si)
+	}
+	if t.level() == 0 {
+		return fmt.Sprintf("page %#x", t.id())
+	}
+	return fmt.Sprintf("level %d from page %#x", t.level(), uint64(t.page()))
 }

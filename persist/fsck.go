@@ -4,8 +4,9 @@ package persist
 //
 //  1. Superblock and copy, reserved blocks, acknowledgement mark, root slots.
 //  2. Would Open succeed, and with which root?
-//  3. For each readable root, the newest first: its commit records and group,
-//     all nodes of its page map, all pages.
+//  3. For each readable root: its chain of commit records and group, all nodes
+//     of its page map, all pages, the summaries of segments with live blocks. The
+//     counts of live blocks, which are hints, are compared with the truth.
 //
 // Damage below the root that Open takes is an error. The root before it is a
 // reserve; it may rightly be incomplete after an interrupted commit, so damage
@@ -105,9 +106,8 @@ func Fsck(dev Device, w io.Writer) (Report, error) {
 	default:
 		c.report.Newest, c.report.Versions = s.root.epoch, s.root.versions
 	}
-	c.report.Notes = append(c.report.Notes, l.rec.Notes...)
 	for _, n := range l.rec.Notes {
-		c.printf("note: %s\n", n)
+		c.note("%s", n)
 	}
 	c.checkSlots(l)
 	c.printf("%d problems\n", len(c.report.Problems))
@@ -195,39 +195,146 @@ func (c *checker) checkRoot(l *loader, st *slotState, severity string, rr *RootR
 		bad(err)
 		return
 	}
-	if err := s.verifyGroup(bad); err != nil {
+	chain := &chainReader{s: s}
+	if err := chain.read(); err != nil {
+		bad(err)
+		return // without the chain nothing says what is current
+	}
+	if err := s.verifyEntries(chain.group, bad); err != nil {
 		bad(err)
 	}
-	if err := s.loadMap(bad); err != nil {
-		bad(err)
+	s.replay(chain.chain, chain.refs)
+	s.settleHeads()
+	w := &rootChecker{checker: c, s: s, bad: bad, use: map[uint32]tag{}, severity: severity, buf: make([]byte, BlockSize)}
+	for _, r := range chain.refs {
+		w.claim(tagNone, r)
 	}
-	if rr.Complete && !s.space.rebuilt(s.root.tail) {
-		bad(&CorruptError{NoPage, blockOffset(s.root.tail), "the tail of the log is in use"})
+	w.node(topTag, s.aboveDirty())
+	rr.Pages, rr.Nodes = w.pages, w.nodes
+	if rr.Complete && w.pages != s.pages {
+		bad(s.pagesDiffer(w.pages))
 	}
-	rr.Pages = s.pages.pages
-	b := make([]byte, BlockSize)
-	s.pages.each(func(p PageID, r ref) bool {
-		if !s.space.inLog(r.block, len(s.space.segs)) {
-			return true // reported by loadMap
-		}
-		if err := s.readBlock(r, b, p, "page checksum differs"); err != nil {
-			bad(err)
-		}
-		return true
-	})
-	rr.Nodes = s.pages.top.count()
+	w.segments(rr.Complete)
 }
 
-// count is the number of nodes on the device at and below n.
-func (n *node) count() int {
-	c := 0
-	if n.self.block != 0 {
-		c++
+// rootChecker goes through what one root refers to.
+type rootChecker struct {
+	*checker
+	s        *Store
+	bad      func(error)
+	use      map[uint32]tag
+	severity string
+	pages    uint64
+	nodes    int
+	buf      []byte
+}
+
+// claim gives a block its one use (I4).
+func (w *rootChecker) claim(t tag, r ref) bool {
+	if !w.s.space.inLog(r.block) {
+		w.bad(&CorruptError{t.page(), blockOffset(r.block), "reference to a block outside the log"})
+		return false
 	}
-	for _, k := range n.kids {
-		if k != nil {
-			c += k.count()
+	if _, ok := w.use[r.block]; ok {
+		w.bad(&CorruptError{t.page(), blockOffset(r.block), "block is referenced twice"})
+		return false
+	}
+	if si, i := w.s.space.segmentOf(r.block); w.s.space.segs[si].state == segActive {
+		for h := range w.s.space.heads {
+			if hd := &w.s.space.heads[h]; hd.seg == si && i >= hd.next {
+				w.bad(&CorruptError{t.page(), blockOffset(r.block), "the tail of the log is in use"})
+				return false
+			}
 		}
 	}
-	return c
+	w.use[r.block] = t
+	return true
+}
+
+func (w *rootChecker) node(t tag, dirty map[tag]bool) {
+	r, err := w.s.where(t)
+	if err == nil && r.block != 0 {
+		if !w.claim(t, r) {
+			return
+		}
+		w.nodes++
+	}
+	node := make([]uint64, nodeFan)
+	if err == nil {
+		err = w.s.content(t, node)
+	}
+	if err != nil {
+		w.bad(err)
+		return
+	}
+	for i, v := range node {
+		c := t.child(i)
+		switch r := unpackRef(v); {
+		case v == 0 && !dirty[c]:
+		case c.level() == 0:
+			w.pages++
+			if w.claim(c, r) {
+				w.block(c, r, "page checksum differs")
+			}
+		case c.level() < t.level():
+			w.node(c, dirty)
+		case v != 0:
+			w.nodes++
+			if w.claim(c, r) {
+				w.block(c, r, "usage block checksum differs")
+			}
+		}
+	}
+}
+
+func (w *rootChecker) block(t tag, r ref, reason string) {
+	if err := w.s.readBlock(r, w.buf, t.page(), reason); err != nil {
+		w.bad(err)
+	}
+}
+
+// segments compares the counts and the summaries with what is in use. Both are
+// for cleaning only: a wrong count is a note, a damaged summary a warning, as no
+// page is lost by it. A summary that does not know a live block is an error.
+func (w *rootChecker) segments(complete bool) {
+	live := make([]int32, len(w.s.space.segs))
+	for b, t := range w.use {
+		if t != tagNone {
+			si, _ := w.s.space.segmentOf(b)
+			live[si]++
+		}
+	}
+	if !complete {
+		return
+	}
+	if err := w.s.readCounts(); err != nil {
+		w.bad(err)
+		return
+	}
+	for si := range live {
+		g := &w.s.space.segs[si]
+		if g.live != live[si] {
+			w.note("epoch %d: segment %d is said to have %d live blocks and has %d", w.s.root.epoch, si, g.live, live[si])
+		}
+		if live[si] == 0 || g.state == segActive {
+			continue
+		}
+		tags, err := w.s.summary(si)
+		if err != nil {
+			w.problem(SeverityWarning, w.s.root.epoch, err)
+			continue
+		}
+		for i, t := range tags {
+			b := w.s.space.block(si, i)
+			if o, ok := w.use[b]; ok && o != tagNone && o != t {
+				w.bad(&CorruptError{o.page(), blockOffset(b), "the segment's summary does not know this block"})
+			}
+		}
+	}
+}
+
+func (c *checker) note(format string, args ...any) {
+	n := fmt.Sprintf(format, args...)
+	c.report.Notes = append(c.report.Notes, n)
+	c.printf("note: %s\n", n)
 }

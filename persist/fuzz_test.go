@@ -72,9 +72,22 @@ func (s *sealer) node(level int) func([]byte) {
 
 func (s *sealer) record(b []byte) {
 	s.ref(b[20:], s.record)
-	for i := range min(338, binary.LittleEndian.Uint32(b[4:])) {
-		s.ref(b[32+12*i+4:], nil)
+	for i := range min(252, binary.LittleEndian.Uint32(b[4:])) {
+		e := b[64+16*i:]
+		tag := binary.LittleEndian.Uint32(e)
+		level := int(tag >> 30)
+		if tag > 3<<30 {
+			level = 0 // a usage block or a summary
+		}
+		s.ref(e[4:], s.node(level))
 	}
+	inner(b, 48)
+}
+
+// inner seals a record or a summary.
+func inner(b []byte, at int) {
+	c := crc32.Update(crc32.ChecksumIEEE(b[:at]), crc32.IEEETable, b[at+4:])
+	binary.LittleEndian.PutUint32(b[at:], c)
 }
 
 func (s *sealer) root(b []byte) {

@@ -40,18 +40,42 @@ const (
 	stateOpen   = 1
 )
 
-// pinTable is the bytes of Memory.Pins.
-type pinTable []byte
+// pinTable is the bytes of Memory.Pins, or chunks that are made when needed.
+type pinTable struct {
+	flat   []byte
+	chunks []*[pinChunk]byte
+}
+
+const pinChunk = 1 << 14
 
 func newPinTable(m *Memory) pinTable {
 	if m.Pins != 0 {
-		return unsafe.Slice((*byte)(at(m.Pins)), m.Pages)
+		return pinTable{flat: unsafe.Slice((*byte)(at(m.Pins)), m.Pages)}
 	}
-	return make(pinTable, m.Pages)
+	return pinTable{chunks: make([]*[pinChunk]byte, (m.Pages+pinChunk-1)/pinChunk)}
 }
 
-func (t pinTable) get(p PageID) byte    { return t[p] }
-func (t pinTable) set(p PageID, b byte) { t[p] = b }
+func (t *pinTable) get(p PageID) byte {
+	if t.flat != nil {
+		return t.flat[p]
+	}
+	if k := t.chunks[p/pinChunk]; k != nil {
+		return k[p%pinChunk]
+	}
+	return 0
+}
+
+func (t *pinTable) set(p PageID, b byte) {
+	if t.flat != nil {
+		t.flat[p] = b
+		return
+	}
+	k := &t.chunks[p/pinChunk]
+	if *k == nil {
+		*k = new([pinChunk]byte)
+	}
+	(*k)[p%pinChunk] = b
+}
 
 // at makes a pointer of an address outside the Go heap: the collector does not
 // move or free what lies there, and the caller of the package keeps it mapped.

@@ -7,13 +7,14 @@ package persist
 //     its own and an epoch: sectors of two epochs, each whole, are a torn
 //     write, a sector that is not whole is damage.
 //  3. From the newest root down: the chain of commit records and every block
-//     they list is read and proven (I1). The first root that passes is taken.
+//     of the root's own commit is read and proven (I1). The first root that
+//     passes is taken.
 //  4. A newer root that failed is an interrupted commit, unless its epoch is
 //     known to have been acknowledged: by the mark that a clean stop leaves.
 //     Acknowledged and damaged is an error that names the older epochs; the
 //     caller decides (OpenAt).
-//  5. The nodes of the page map are read and proven; owners of the log's
-//     blocks follow from them. Pages are proven when they are read.
+//  5. The chain tells what is newer than the nodes of the page map
+//     (journal.go). Nodes and pages are read and proven when they are needed.
 //  6. Flush (I7).
 
 import (
@@ -81,7 +82,7 @@ func open(dev Device, at Epoch, flush bool) (*Store, *Recovered, error) {
 		}
 	}
 	l.rec.Epoch, l.rec.Versions, l.rec.InstanceID = s.root.epoch, s.root.versions, super.instance
-	l.rec.Meta, l.rec.Pages = append([]byte(nil), s.root.meta...), s.pages.pages
+	l.rec.Meta, l.rec.Pages = append([]byte(nil), s.root.meta...), s.root.pages
 	return s, l.rec, nil
 }
 
@@ -131,11 +132,12 @@ func readAck(dev Device, id InstanceID) (Epoch, error) {
 }
 
 type loader struct {
-	dev   Device
-	super superblock
-	slots [2]slotState
-	acked Epoch
-	rec   *Recovered
+	dev    Device
+	super  superblock
+	slots  [2]slotState
+	acked  Epoch
+	traced Epoch // found in the log behind the tails
+	rec    *Recovered
 }
 
 func (l *loader) note(format string, args ...any) {
@@ -212,7 +214,7 @@ func tagDelta(tag uint32, e Epoch) int64 {
 
 // unusedEpoch is the first epoch after e of which the device shows no trace (I8).
 func (l *loader) unusedEpoch(e Epoch) Epoch {
-	next := max(e, l.acked)
+	next := max(e, l.acked, l.traced)
 	for i := range l.slots {
 		if l.slots[i].kind == slotValid {
 			next = max(next, l.slots[i].root.epoch)
@@ -243,7 +245,11 @@ func (l *loader) choose(at Epoch) (*Store, error) {
 	if at != 0 {
 		for _, st := range valid {
 			if st.root.epoch == at {
-				return l.load(st)
+				s, err := l.load(st)
+				if err == nil {
+					l.traced, _, err = s.trace()
+				}
+				return s, err
 			}
 		}
 		return nil, fmt.Errorf("%w: no intact root of epoch %d on the device", ErrRootDamaged, at)
@@ -258,7 +264,10 @@ func (l *loader) choose(at Epoch) (*Store, error) {
 			}
 			continue
 		}
-		return s, l.accept(s, newest, cause, valid[i:])
+		if err := l.accept(s, newest, cause, valid[i:]); err != nil {
+			return nil, err
+		}
+		return s, l.lost(s)
 	}
 	return nil, l.nothing(newest, cause)
 }
@@ -297,6 +306,24 @@ func (l *loader) accept(s *Store, newest *slotState, cause error, available []*s
 		return damaged(l.acked, fmt.Errorf("%w: epoch %d was acknowledged, the newest complete one is %d", ErrCorrupt, l.acked, e))
 	}
 	return nil
+}
+
+// lost looks for evidence that the device has lost a root which it had
+// acknowledged. An interrupted commit has the first number of which the slots
+// show no trace; a higher one is begun only when that commit is durable.
+func (l *loader) lost(s *Store) error {
+	e, at, err := s.trace()
+	if err != nil {
+		return err
+	}
+	next := l.unusedEpoch(s.root.epoch)
+	if e <= next {
+		return nil
+	}
+	return &RootDamagedError{
+		Newest: e, Available: []Epoch{s.root.epoch},
+		Cause: &CorruptError{NoPage, at, fmt.Sprintf("the log holds a trace of epoch %d: the device has lost epoch %d, which it had acknowledged", e, next)},
+	}
 }
 
 // olderThan tells whether every whole sector of the slot is of an epoch before e.

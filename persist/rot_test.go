@@ -107,10 +107,35 @@ func liveBlocks(t *testing.T, img []byte) map[int]bool {
 			payload = append(payload, img[slot*4096+i*512:][:504]...)
 		}
 		require.Equal(t, "PHVMROOT", string(payload[:8]))
-		for r := int(le.Uint32(payload[56:])); r != 0; r = int(le.Uint32(img[r*4096+20:])) {
-			live[r] = true
+		// From the newest entry of the journal to the oldest; what is older than
+		// the node above it does not count.
+		found, covered := map[uint32]bool{}, map[uint32]bool{}
+		at := int(le.Uint32(payload[56:]))
+		for range le.Uint32(payload[64:]) {
+			b := img[at*4096:][:4096]
+			live[at] = true
+			for i := int(le.Uint32(b[4:])) - 1; i >= 0; i-- {
+				tag, block := le.Uint32(b[64+16*i:]), int(le.Uint32(b[68+16*i:]))
+				level, id := tag>>30, tag&(1<<30-1)
+				switch {
+				case level == 3 && id >= 1<<20 || found[tag]:
+					continue
+				case level == 3 && id > 0 && covered[3<<30], level < 3 && covered[(level+1)<<30|id>>9]:
+					continue
+				}
+				found[tag] = true
+				if level == 3 && id > 0 {
+					live[block] = block != 0
+				} else {
+					covered[tag] = level > 0
+					live[block] = true
+				}
+			}
+			at = int(le.Uint32(b[20:]))
 		}
-		walk(int(le.Uint32(payload[72:])), 3)
+		if top := int(le.Uint32(payload[72:])); top != 0 {
+			walk(top, 3)
+		}
 	}
 	return live
 }
@@ -176,12 +201,12 @@ func TestOpenRefusals(t *testing.T) {
 	newer := bytes.Clone(img)
 	for _, block := range []int{0, 15} {
 		b := newer[block*4096 : (block+1)*4096]
-		binary.LittleEndian.PutUint32(b[8:], 2)
+		binary.LittleEndian.PutUint32(b[8:], 3)
 		binary.LittleEndian.PutUint32(b[4092:], crc32.Checksum(b[:4092], crc32.MakeTable(crc32.Castagnoli)))
 	}
 	_, _, err = persist.Open(sim.FromImage(newer))
 	require.ErrorIs(t, err, persist.ErrVersion)
-	require.ErrorContains(t, err, "format version 2")
+	require.ErrorContains(t, err, "format version 3")
 	_, err = persist.Fsck(sim.FromImage(newer), nil)
 	require.ErrorIs(t, err, persist.ErrVersion)
 

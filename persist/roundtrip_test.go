@@ -54,7 +54,7 @@ func TestRoundTripOnFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, persist.Epoch(22), rec.Epoch)
 	require.Equal(t, id, rec.InstanceID)
-	require.Equal(t, persist.Versions{Format: 1, ArenaLayout: 3, InstructionSet: 7}, rec.Versions)
+	require.Equal(t, persist.Versions{Format: 2, ArenaLayout: 3, InstructionSet: 7}, rec.Versions)
 	require.Equal(t, "last", string(rec.Meta))
 	require.Zero(t, rec.Incomplete)
 	require.Empty(t, rec.Notes)

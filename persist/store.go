@@ -3,7 +3,6 @@ package persist
 import (
 	"errors"
 	"fmt"
-	"sort"
 )
 
 // Options of a new image. The zero value works but for InstanceID, which the
@@ -13,17 +12,27 @@ type Options struct {
 	Versions   Versions // Format is ignored: it is FormatVersion
 	// Meta is the root metadata of epoch 1, the empty arena.
 	Meta []byte
-	// SegmentBlocks is the log's unit of reuse in blocks, 4 to 65536. 0 means
-	// 256 (1 MiB), or less on a small device.
+	// SegmentBlocks is the log's unit of reuse in blocks, 4 to 512. 0 means
+	// 256 (1 MiB), less on a small device, 512 on one of more than 512 GiB.
 	SegmentBlocks int
 }
 
 // Stats counts what a Store has done since it was opened.
 type Stats struct {
-	Commits, Pages, Nodes, Moved uint64
-	Written                      int64 // bytes of the log and of roots
-	UsedBlocks, LiveBlocks       int   // of the log, now
-	LivePages                    uint64
+	Commits       uint64
+	Pages         uint64 // pages written because the program changed them
+	Moved         uint64 // pages written because their segment was cleaned
+	Nodes         uint64 // blocks of the page map written, usage blocks included
+	RecordBlocks  uint64
+	SummaryBlocks uint64
+	Roots         uint64 // blocks of roots written
+	Corrected     uint64 // segments whose count of live blocks was wrong
+	Written       int64  // bytes of all of these
+	LivePages     uint64 // now
+	// Of the log, now. Before the first commit they are estimates.
+	UsedBlocks, LiveBlocks int
+	// JournalEntries is what a recovery would go through now.
+	JournalEntries int
 }
 
 // Recovered describes the state that Open found.
@@ -47,18 +56,24 @@ type Store struct {
 	super     superblock
 	versions  Versions
 	space     *logSpace
-	pages     *pageMap
 	table     *PageTable
-	root      root // newest acknowledged
-	slot      int  // where it lies
+	journal   journal
+	root      root   // newest acknowledged
+	pages     uint64 // live pages, those of the commit being written included
+	slot      int    // where the root lies
 	nextEpoch Epoch
-	records   []uint32 // blocks of the root's commit records
 	w         groupWriter
-	entries   []recordEntry
+	cleaner   cleaner
 	prepared  int // segments below this are cheap to write
 	failed    error
 	closed    bool
 	stats     Stats
+
+	// Of the commit being written.
+	group   []recordEntry
+	pending map[tag]ref // moved pages and written nodes, not yet in the table
+	writes  []nodeWrite
+	buffers [][]uint64
 }
 
 // stageBlocks is the staging buffer of commits: 4 MiB. Larger groups are
@@ -74,7 +89,9 @@ func Create(dev Device, o Options) (*Store, error) {
 	}
 	seg := o.SegmentBlocks
 	if seg == 0 {
-		for seg = defaultSegmentBlocks; seg > minSegmentBlocks && dev.Size()/BlockSize < int64(64*seg); seg /= 2 {
+		for seg = defaultSegmentBlocks; seg < maxSegmentBlocks && dev.Size()/BlockSize > int64(seg)*maxSegments; seg *= 2 {
+		}
+		for ; seg > minSegmentBlocks && dev.Size()/BlockSize < int64(64*seg); seg /= 2 {
 		}
 	}
 	if seg < minSegmentBlocks || seg > maxSegmentBlocks {
@@ -117,22 +134,17 @@ func writeFlush(dev Device, b []byte, off int64) error {
 
 func newStore(dev Device, super superblock) *Store {
 	return &Store{
-		dev: dev, super: super, pages: newPageMap(), table: newPageTable(dev),
-		space: newLogSpace(super.segmentBlocks, dev.Size()),
+		dev: dev, super: super, table: newPageTable(dev), journal: newJournal(),
+		space: newLogSpace(super.segmentBlocks, dev.Size()), pending: map[tag]ref{}, cleaner: cleaner{seg: -1},
 	}
 }
 
 // adopt makes r the current root.
 func (s *Store) adopt(r root, slot int) {
-	s.root, s.slot, s.versions = r, slot, r.versions
+	s.root, s.slot, s.versions, s.pages = r, slot, r.versions, r.pages
 	s.nextEpoch = r.epoch + 1
+	s.table.top.Store(packRef(r.top))
 	s.publish()
-}
-
-// publish makes the current root's pages what the table says.
-func (s *Store) publish() {
-	s.table.limit.Store(logStart + s.root.segments*s.super.segmentBlocks)
-	s.table.top.Store(packRef(s.root.top))
 }
 
 // Table is where the pages of the newest durable epoch are found, also in the
@@ -154,73 +166,24 @@ func (s *Store) SetVersions(v Versions) {
 // Stats returns counters. Not while a commit runs.
 func (s *Store) Stats() Stats {
 	st := s.stats
-	st.Written, st.UsedBlocks, st.LiveBlocks = s.w.written, s.space.usedBlocks(), s.space.live
-	st.LivePages = s.pages.pages
+	st.Roots, st.LivePages = st.Commits, s.pages
+	st.Written = s.w.written
+	st.UsedBlocks, st.LiveBlocks = s.space.usedBlocks(), s.space.live+s.space.held
+	if !s.space.known {
+		st.LiveBlocks = int(s.pages)
+	}
+	st.JournalEntries = s.journal.entries()
 	return st
 }
 
-// Pages calls f for every live page in ascending order until f returns false.
-func (s *Store) Pages(f func(PageID) bool) {
-	s.pages.each(func(p PageID, _ ref) bool { return f(p) })
+func (s *Store) pagesDiffer(n uint64) error {
+	return &CorruptError{NoPage, blockOffset(rootSlots[s.slot]), fmt.Sprintf("root counts %d pages, the page map has %d", s.pages, n)}
 }
 
-// Mapped tells whether the page is live; one that is not reads as zeros.
-func (s *Store) Mapped(p PageID) bool { return p < MaxPages && s.pages.get(p).block != 0 }
+// errStop ends a walk early.
+var errStop = errors.New("stop")
 
-// LoadPage reads one page into buf (4 KiB) and proves its checksum. A page
-// that is not live reads as zeros.
-func (s *Store) LoadPage(p PageID, buf []byte) error {
-	if s.failed != nil {
-		return s.failed
-	}
-	if !s.Mapped(p) {
-		clear(buf[:BlockSize])
-		return nil
-	}
-	return s.readBlock(s.pages.get(p), buf[:BlockSize], p, "page checksum differs")
-}
-
-// LoadAll reads all live pages in the order they lie on the device, proves
-// their checksums and copies each to dst(page), which must be 4 KiB. It stops
-// at the first damaged page with a *CorruptError. dst may return nil to skip a
-// page; the page is proven all the same.
-func (s *Store) LoadAll(dst func(PageID) []byte) error {
-	if s.failed != nil {
-		return s.failed
-	}
-	type item struct {
-		ref
-		page PageID
-	}
-	all := make([]item, 0, s.pages.pages)
-	s.pages.each(func(p PageID, r ref) bool {
-		all = append(all, item{r, p})
-		return true
-	})
-	sort.Slice(all, func(i, j int) bool { return all[i].block < all[j].block })
-	buf := make([]byte, min(len(all), maxRead)*BlockSize)
-	for len(all) > 0 {
-		n := 1
-		for n < len(all) && n < maxRead && all[n].block == all[0].block+uint32(n) {
-			n++
-		}
-		off := blockOffset(all[0].block)
-		if err := readFull(s.dev, buf[:n*BlockSize], off); err != nil {
-			return err
-		}
-		for i, it := range all[:n] {
-			b := buf[i*BlockSize : (i+1)*BlockSize]
-			if checksum(b) != it.crc {
-				return &CorruptError{it.page, blockOffset(it.block), "page checksum differs"}
-			}
-			if d := dst(it.page); d != nil {
-				copy(d[:BlockSize], b)
-			}
-		}
-		all = all[n:]
-	}
-	return nil
-}
+func isCorrupt(err error) bool { return errors.Is(err, ErrCorrupt) }
 
 // readBlock reads and proves one block; page is named if it is damaged.
 func (s *Store) readBlock(r ref, b []byte, page PageID, reason string) error {

@@ -231,34 +231,31 @@ func (t *PageTable) fetchBlock(r uint64, dst uintptr) FetchResult {
 	return FetchOK
 }
 
-// lookup finds the reference of what tag names, in normal context; by is the
-// node that holds it, for error messages.
+// lookup finds the reference of what tag names, in normal context.
 func (t *PageTable) lookup(what tag) (ref, error) {
-	var r uint64
-	level := what.level()
-	p := uint64(what.page())
-	for ; level < topLevel; level++ {
-		if v, ok := t.overlay.get(makeTag(level, p>>(nodeShift*level))); ok {
-			r = v
-			break
+	if v, ok := t.overlay.get(what); ok {
+		return unpackRef(v), nil
+	}
+	if what == topTag {
+		return unpackRef(t.top.Load()), nil
+	}
+	p, i, ok := what.parent()
+	if !ok {
+		return ref{}, nil
+	}
+	r, err := t.lookup(p)
+	if err != nil || r.block == 0 {
+		return ref{}, err
+	}
+	v, ok := t.cache.word(packRef(r), i)
+	if !ok {
+		var node [nodeFan]uint64
+		if err := t.loadNode(r, p, node[:]); err != nil {
+			return ref{}, err
 		}
+		v = node[i]
 	}
-	if level == topLevel {
-		r = t.top.Load()
-	}
-	for ; level > what.level() && r != 0; level-- {
-		i := index(PageID(p), level)
-		v, ok := t.cache.word(r, i)
-		if !ok {
-			var node [nodeFan]uint64
-			if err := t.loadNode(unpackRef(r), makeTag(level, p>>(nodeShift*level)), node[:]); err != nil {
-				return ref{}, err
-			}
-			v = node[i]
-		}
-		r = v
-	}
-	return unpackRef(r), nil
+	return unpackRef(v), nil
 }
 
 // loadNode gives a node's content, from the cache or the device, in normal context.

@@ -104,10 +104,20 @@ func TestFetchSaysWhatIsDamaged(t *testing.T) {
 	require.Equal(t, persist.FetchOK, tab.Fetch(77, at))
 
 	nodes := 0
-	for _, e := range persist.NodeBlocks(s) {
+	for i := range persist.PageID(300) { // until the nodes are written
+		_, err := s.Commit(nil, []persist.PageImage{{ID: 1000 + i%7, Data: data}})
+		require.NoError(t, err)
+	}
+	above := persist.NodeBlocks(s, 77)
+	require.Len(t, above, 3)
+	for i, e := range above {
 		tab, dev := open(d.Image())
 		rot(dev, int64(e)*persist.BlockSize+9)
-		require.Equal(t, persist.FetchDamaged, tab.Fetch(77, at))
+		r := tab.Fetch(77, at)
+		if r == persist.FetchOK && i < 2 {
+			continue // the journal has a newer reference to the node below
+		}
+		require.Equal(t, persist.FetchDamaged, r)
 		require.True(t, tab.LastFault().Node)
 		require.Equal(t, int64(e)*persist.BlockSize, tab.LastFault().Offset)
 		nodes++

@@ -3,6 +3,7 @@ package machine
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"strings"
@@ -347,7 +348,7 @@ func TestNewerFormat(t *testing.T) {
 	h := &flowHost{t: t}
 	h.run(d, nil)
 	require.Equal(t, wire.Failed, h.end.Status.State)
-	require.Contains(t, h.end.Reason, "format version 2")
+	require.Contains(t, h.end.Reason, fmt.Sprintf("format version %d", persist.FormatVersion+1))
 	require.True(t, bytes.Equal(image, d.Image()), "the image was written to")
 	_, err := Inspect(d)
 	require.ErrorIs(t, err, persist.ErrVersion)
