@@ -143,7 +143,7 @@ func run(ctx context.Context, f *runFlags, what, progArgs []string) error {
 	return resume(ctx, f, kind, inst, isNew, exporter)
 }
 
-// Bounds of flags. The unikernel's image takes some 40 MiB of the guest's memory.
+// Bounds of flags. The unikernel's image takes some 8 MiB of the guest's memory.
 const (
 	minMemory, maxMemory = 64 << 20, 4 << 30
 	minDisk              = 16 << 20

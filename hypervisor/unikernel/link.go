@@ -31,6 +31,13 @@ const Entry = "phantomguest.entry"
 // syscallEntry is where the thunks jump to.
 const syscallEntry = "phantomguest.syscall"
 
+// idleMemory is a variable of 32 MiB that nothing touches but for FIPS mode. idleNote is where the guest's
+// kernel looks for such memory: address and size.
+const (
+	idleMemory = "crypto/internal/fips140/drbg.memory"
+	idleNote   = "phantomvm/hypervisor/guest/internal/kern.idleRange"
+)
+
 // ErrImage is wrapped by every error about the input of Link.
 var ErrImage = errors.New("not a Go program that can become a unikernel")
 
@@ -41,6 +48,7 @@ type Report struct {
 	// StackNeed is the largest stack use found of a chain of nosplit functions
 	// that ends at a patched site, the added 8 bytes included.
 	StackNeed int
+	Idle      uint64 // bytes of the image that the guest may use as free memory
 }
 
 var le = binary.LittleEndian
@@ -52,6 +60,8 @@ type image struct {
 	text  *elf.Section
 	funcs []function // sorted by address
 	entry uint64     // address of syscallEntry
+	idle  elf.Symbol // what idleMemory names, if the program has it
+	note  elf.Symbol // what idleNote names
 }
 
 type function struct {
@@ -80,6 +90,7 @@ func Link(in []byte, manifest abi.Manifest) ([]byte, Report, error) {
 	if err := img.auditStack(&report); err != nil {
 		return nil, Report{}, err
 	}
+	report.Idle = img.noteIdle()
 	headers := []elf.Prog64{}
 	add := func(t elf.ProgType, align uint64, b []byte) {
 		off := img.append(b, align)
@@ -162,4 +173,20 @@ func (m *image) loads() (out []elf.Prog64, end uint64, err error) {
 		return nil, 0, imageErr("nothing to load")
 	}
 	return out, end, nil
+}
+
+// noteIdle tells the guest's kernel which memory of the image is idle, and gives its size.
+func (m *image) noteIdle() uint64 {
+	if m.idle.Size == 0 || m.note.Size != 16 {
+		return 0
+	}
+	for _, p := range m.file.Progs {
+		if p.Type == elf.PT_LOAD && m.note.Value >= p.Vaddr && m.note.Value+16 <= p.Vaddr+p.Filesz {
+			at := m.out[p.Off+m.note.Value-p.Vaddr:]
+			le.PutUint64(at, m.idle.Value)
+			le.PutUint64(at[8:], m.idle.Size)
+			return m.idle.Size
+		}
+	}
+	return 0
 }

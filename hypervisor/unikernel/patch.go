@@ -34,8 +34,13 @@ func (m *image) readSymbols(symbols []elf.Symbol) error {
 		if s.Name == Entry {
 			found = s.Value == m.file.Entry
 		}
-		if s.Name == syscallEntry {
+		switch s.Name {
+		case syscallEntry:
 			m.entry = s.Value
+		case idleMemory:
+			m.idle = s
+		case idleNote:
+			m.note = s
 		}
 		if elf.ST_TYPE(s.Info) == elf.STT_FUNC && s.Size > 0 && s.Value >= lo && s.Value < hi && s.Size <= hi-s.Value {
 			m.funcs = append(m.funcs, function{s.Name, s.Value, s.Size})

@@ -107,6 +107,7 @@ func setMemory() {
 	protectImage(alignUp(imageEnd, smallPage), tables, code)
 	protectImage(tables, imageTop, data)
 	ring0(gateFlush, 0)
+	takeIdle()
 }
 
 // protectImage sets the flags of the identity-mapped [lo, hi).

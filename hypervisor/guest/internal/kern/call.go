@@ -151,7 +151,7 @@ func Memory() (free, total uint64) {
 	if !active {
 		return 0, 0
 	}
-	return uint64(freeMemory()), uint64(physEnd - physStart)
+	return uint64(freeMemory()), uint64(totalMemory())
 }
 
 // Polls is how often the kernel waited in the tender.

@@ -17,6 +17,34 @@ var (
 	largePage         uintptr = abi.LargePageSize
 )
 
+// idleRange is the address and the size of memory in the image that the
+// program has no use for; the post-link step fills it in. (The standard library reserves 32 MiB
+// for a source of entropy that only FIPS mode uses.)
+var idleRange = [2]uintptr{1, 1}
+
+var physIdle uintptr // bytes of it that were taken
+
+// takeIdle makes the pages of idleRange free ones.
+func takeIdle() {
+	lo, hi := alignUp(idleRange[0], smallPage), alignDown(idleRange[0]+idleRange[1], smallPage)
+	if lo < dataLo || hi > imageEnd || lo >= hi {
+		return
+	}
+	physIdle = hi - lo
+	for lo < hi {
+		if lo&(largePage-1) == 0 && hi-lo >= largePage {
+			put2m(lo)
+			lo += largePage
+			continue
+		}
+		put4k(lo)
+		lo += smallPage
+	}
+}
+
+// totalMemory is what the guest could hand out at the start.
+func totalMemory() uintptr { return physEnd - physStart + physIdle }
+
 // freeMemory is how many bytes are free.
 func freeMemory() uintptr {
 	n := nfree4k*smallPage + nfree2m*largePage
@@ -109,9 +137,9 @@ func put2m(p uintptr) {
 // been granted.
 func outOfMemory() {
 	print("guest: out of memory: ")
-	printDec((physEnd - physStart - freeMemory()) >> 10)
+	printDec((totalMemory() - freeMemory()) >> 10)
 	print(" KiB of ")
-	printDec((physEnd - physStart) >> 10)
+	printDec(totalMemory() >> 10)
 	print(" KiB are in use; give the guest more memory\n")
 	halt(abi.ExitOutOfMemory)
 }
