@@ -40,7 +40,7 @@ func TestCrashSweepQEMU(t *testing.T) {
 			return d, server.WriteLog, func() { require.NoError(t, d.Close()) }
 		},
 		"FUSE": func(t *testing.T, size int64) (persist.Device, string, func()) {
-			disk := nbdtest.MountLogging(t, size, false)
+			disk := nbdtest.MountLogging(t, size)
 			d, err := filedev.Open(disk.Path)
 			require.NoError(t, err)
 			return d, disk.WriteLog, func() {
