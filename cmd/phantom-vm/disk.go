@@ -51,7 +51,10 @@ func (d *diskFlag) check() (err error) {
 func openDisk(inst *instance.Instance, readOnly bool) (*disk.Disk, error) {
 	dev, err := disk.Open(context.Background(), disk.Location(inst.Disk()), disk.Options{ReadOnly: readOnly, Unsafe: inst.Record.UnsafeDisk})
 	if err == nil {
-		if err = dev.Claim(inst.Record.ID); err != nil {
+		if err = dev.Claim(inst.Record.ID); err == nil && !readOnly {
+			err = dev.Settle()
+		}
+		if err != nil {
 			dev.Close()
 		}
 	}

@@ -4,6 +4,7 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -165,6 +167,40 @@ func (d *Disk) Claim(id persist.InstanceID) error {
 		return fmt.Errorf("%s: %w: it holds %s", d.at, ErrForeign, c.What)
 	}
 	return nil // what is damaged or blank, the recovery says better
+}
+
+// A server may still have requests of a process that was killed, in the buffer of its connection, and would
+// do them late: over what the next one writes. NBD knows no way to fence them off. So the next one first looks until the
+// roots have stayed the same for a while.
+const (
+	quietFor = 100 * time.Millisecond
+	quietMax = 5 * time.Second
+	quietEnd = 64 << 10 // superblocks and roots
+)
+
+// Settle waits until a server has done what a process that used it before has asked for.
+func (d *Disk) Settle() error {
+	if !nbddev.IsTarget(string(d.at)) {
+		return nil // the kernel finishes a system call before its process is gone
+	}
+	last := make([]byte, min(d.Size(), quietEnd))
+	if _, err := d.ReadAt(last, 0); err != nil {
+		return err
+	}
+	for end := time.Now().Add(quietMax); ; {
+		time.Sleep(quietFor)
+		now := make([]byte, len(last))
+		if _, err := d.ReadAt(now, 0); err != nil {
+			return err
+		}
+		if bytes.Equal(now, last) {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s: %w: somebody else writes to it", d.at, ErrBusy)
+		}
+		last = now
+	}
 }
 
 // Vacant refuses a disk that holds anything, unless force says that it may be lost.

@@ -100,8 +100,34 @@ func TestServer(t *testing.T) {
 	defer d.Close()
 	_, ok := d.Descriptor()
 	require.False(t, ok)
+	require.NoError(t, d.Settle())
 	require.NoError(t, d.Discard())
 	s.Kill()
 	_, err = Open(t.Context(), at, Options{})
 	require.ErrorIs(t, err, ErrDevice)
+}
+
+// changing is a device that somebody else writes to for some reads.
+type changing struct {
+	failing
+	reads, until int
+}
+
+func (c *changing) ReadAt(b []byte, _ int64) (int, error) {
+	c.reads++
+	clear(b)
+	b[len(b)-1] = byte(min(c.reads, c.until))
+	return len(b), nil
+}
+
+// TestSettle: a server is left alone until the requests of another process are done.
+func TestSettle(t *testing.T) {
+	c := &changing{failing: failing{sim.Gathering{Disk: sim.New(1 << 20)}}, until: 4}
+	d := &Disk{device: c, at: "nbd://host/x"}
+	require.NoError(t, d.Settle())
+	require.Equal(t, 5, c.reads)
+	c.reads = 0
+	d.at = "/dev/vdb"
+	require.NoError(t, d.Settle())
+	require.Zero(t, c.reads)
 }
