@@ -91,15 +91,20 @@ func newConsole() *cobra.Command {
 
 func newFsck() *cobra.Command {
 	var asJSON bool
+	var back uint64
 	cmd := &cobra.Command{
 		Use:   "fsck INSTANCE|IMAGE|DEVICE|URI",
 		Short: "Check an instance's disk",
 		Example: `  phantom-vm fsck counter.phantom --json
+  phantom-vm fsck --go-back 41 counter.phantom     # the newest state is damaged: forget what came after epoch 41
   phantom-vm fsck /dev/vdb
   phantom-vm fsck nbd://storage.local/ledger`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := args[0]
+			if back != 0 {
+				return goBack(cmd.OutOrStdout(), path, back)
+			}
 			if instance.Exists(path) {
 				inst, err := openLocked(path)
 				if err != nil {
@@ -134,13 +139,16 @@ func newFsck() *cobra.Command {
 				e.SetIndent("", "  ")
 				err = e.Encode(rep)
 			}
-			if err == nil && !rep.OK() {
+			if e := olderEpoch(rep); err == nil && e != 0 {
+				err = fail(exitData, "%s is damaged; epoch %d is whole, and fsck --go-back %[2]d opens it", path, e)
+			} else if err == nil && !rep.OK() {
 				err = fail(exitData, "%s is damaged", path)
 			}
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().Uint64Var(&back, "go-back", 0, "make this `epoch` the newest of an instance, for ever, and cut its log files to it")
 	return cmd
 }
 

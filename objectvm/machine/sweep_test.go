@@ -96,7 +96,7 @@ func TestCrashSweep(t *testing.T) {
 	} else if testing.Short() {
 		t.Skip("-short: TestPowerCuts cuts fewer")
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // images are opened and dropped by the thousand
+	defer debug.SetGCPercent(debug.SetGCPercent(200)) // images are opened and dropped by the thousand
 	s := &sweep{T: t, rng: newRand(t), size: size, seen: sim.Seen{}, begin: time.Now()}
 	for _, sub := range s.examples() {
 		s.subject(sub, size.examples)
@@ -160,7 +160,7 @@ func (s *sweep) examples() (out []*subject) {
 func (s *sweep) randomSubject(n int) *subject {
 	src := randomProgram(s.rng, s.size.steps/2+s.rng.IntN(s.size.steps))
 	return &subject{
-		name: fmt.Sprintf("random program %d", n), source: src, module: compile(s, src), each: 75, disk: 12 << 20,
+		name: fmt.Sprintf("random program %d", n), source: src, module: compile(s, src), each: 95, disk: 12 << 20,
 		cfg: Config{Interval: time.Duration(1 + s.rng.IntN(300_000)), Fuel: int64(500 + s.rng.IntN(4000))},
 	}
 }
@@ -214,7 +214,6 @@ func (s *sweep) subject(sub *subject, how sim.Sweep) {
 // crashes visits the images of a recording.
 func (s *sweep) crashes(l *life, how sim.Sweep, first bool) {
 	how.Rand, how.Seen = s.rng, s.seen
-	var again []*life
 	n, err := how.Run(l.rec, func(c sim.Crash) error {
 		s.progress(l.name)
 		begin := time.Now()
@@ -232,8 +231,10 @@ func (s *sweep) crashes(l *life, how sim.Sweep, first bool) {
 		if err != nil {
 			return s.keep(l, c, err)
 		}
-		if next != nil {
-			again = append(again, next)
+		if next != nil { // at once: a life is large
+			before := len(s.seen)
+			s.crashes(next, s.size.second, false)
+			s.second += len(s.seen) - before
 		}
 		return nil
 	})
@@ -241,11 +242,6 @@ func (s *sweep) crashes(l *life, how sim.Sweep, first bool) {
 	s.images += n
 	s.opening += l.timeline.opening
 	l.timeline.opening = 0
-	for _, next := range again {
-		before := s.images
-		s.crashes(next, s.size.second, false)
-		s.second += s.images - before
-	}
 }
 
 // chosen picks the images that are run on: fewer of programs that take long, more of the others, so that it is one
