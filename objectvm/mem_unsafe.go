@@ -2,6 +2,7 @@ package objectvm
 
 import (
 	"math/bits"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -43,6 +44,9 @@ func stAddr(a Addr, v Addr) { *(*Addr)(ptr(a)) = v }
 func memory(a Addr) unsafe.Pointer { return unsafe.Add(origin, uintptr(a)) }
 
 var origin unsafe.Pointer
+
+// FaultIn makes a page of the arena resident, as a store would. It changes nothing.
+func FaultIn(p PageID) { atomic.OrUint32((*uint32)(ptr(ArenaBase+Addr(p)<<PageShift)), 0) }
 
 func bytesAt(a Addr, n uint64) []byte   { return unsafe.Slice((*byte)(memory(a)), n) }
 func wordsAt(a Addr, n uint64) []uint64 { return unsafe.Slice((*uint64)(memory(a)), n) }

@@ -95,7 +95,10 @@ func Run(cfg Config) error {
 		}
 		return m.loop()
 	})
-	m.close()
+	_ = m.guarded(func() error { // its error, if any, is the one above
+		m.close()
+		return nil
+	})
 	if err == nil {
 		return nil
 	}

@@ -142,6 +142,7 @@ type pagedBarrier struct {
 
 func (b pagedBarrier) Touch(page uint64) {
 	b.barrier.Touch(page)
+	objectvm.FaultIn(objectvm.PageID(page)) // here and not where the checkpoint copies it: a page that can't be had ends the run
 	if b.m.crowded() && b.m.vm != nil {
 		b.m.vm.EndSlice()
 	}
