@@ -7,8 +7,8 @@ import (
 )
 
 // Ending a slice from outside. The dispatch loop keeps its fuel in a register, where nobody can reach it; but each load and
-// store looks at the limits of addresses in memory. With limits of zero the next one leaves the loop for vm.slow, as any
-// instruction may, and there the limits are put right and the fuel is taken away. So this costs the loop nothing.
+// store looks at the limits of addresses in memory. With limits of zero the next one leaves the loop as if for vm.slow, as any
+// instruction may; then the limits are put right, the fuel is taken away, and the loop is entered again. So this costs it nothing.
 
 // interpRange is where the code of the dispatch loop lies.
 var interpRange = sync.OnceValues(func() (lo, hi uintptr) {
@@ -32,12 +32,20 @@ func Interruptible() func(pc uintptr) {
 	}
 }
 
-// interpret runs the dispatch loop and tells whether vm.slow has to go on.
+// interpret runs the dispatch loop and tells whether vm.slow has to go on. An interrupted loop is entered again with its
+// limits and without fuel, so that the slice ends where slices end: at the next call or branch back. It must not end at the load or
+// store that noticed: the library's mutexes rely on not being interrupted between a load and the store that follows it.
 func (vm *VM) interpret() bool {
-	more := interp()
-	if h := hot(); h.poked != 0 {
-		h.poked, h.fuel = 0, -1
+	for {
+		more := interp()
+		h := hot()
+		if h.poked == 0 {
+			return more
+		}
+		h.poked, h.fuel = 0, min(h.fuel, 0)
 		vm.setLimits()
+		if !more {
+			return false
+		}
 	}
-	return more
 }
