@@ -196,14 +196,14 @@ func TestMemoryIsFull(t *testing.T) {
 	for _, mon := range monitors(t) {
 		t.Run(mon, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "i.phantom")
-			r := vm(t, "run", "--quiet", "--monitor", mon, "--mem", "80M", "--dir", dir, mod)
+			r := vm(t, "run", "--quiet", "--monitor", mon, "--mem", "64M", "--dir", dir, mod)
 			require.Equal(t, exitFailed, r.code, r.stderr)
 			require.Contains(t, r.stderr, "out of memory")
 			require.Contains(t, r.stderr, "--mem")
 			require.Equal(t, "before\n", r.stdout)
 			r = vm(t, "run", "--quiet", "--monitor", mon, "--mem", "1G", dir)
 			require.Zero(t, r.code, r.stderr)
-			require.Equal(t, "after 314572800\n", r.stdout)
+			require.Equal(t, "after 167772160\n", r.stdout)
 		})
 	}
 }

@@ -60,6 +60,7 @@ func pagedDisk(t *testing.T, src string, pages int) *filedev.Device {
 type countingDevice struct {
 	*filedev.Device
 	blocks atomic.Int64
+	broken atomic.Bool // reads of pages fail
 }
 
 func (d *countingDevice) ReadAt(b []byte, off int64) (int, error) {
@@ -77,7 +78,7 @@ func (d *countingDevice) paging(t *testing.T, limit uint64) *Paging {
 		read := p.Read
 		p.Read = func(off int64, dst, n uintptr) bool {
 			d.blocks.Add(int64(n / persist.BlockSize))
-			return read(off, dst, n)
+			return !d.broken.Load() && read(off, dst, n)
 		}
 		return p, nil
 	}}
@@ -150,6 +151,39 @@ func TestPagedRun(t *testing.T) {
 	rep, err := persist.Fsck(dev, nil)
 	require.NoError(t, err)
 	require.Empty(t, rep.Problems)
+}
+
+// TestPageCannotBeRead lets the device fail while the program runs: the run ends with an error, and a later one goes on.
+func TestPageCannotBeRead(t *testing.T) {
+	if raceDetector {
+		t.Skip("demand paging is off under the race detector")
+	}
+	dev := &countingDevice{Device: pagedDisk(t, visits, 8192)}
+	var out [wire.Streams][]byte
+	l := &breakingLink{testLink: testLink{out: &out}, dev: dev}
+	require.NoError(t, Run(Config{Device: dev, Link: l, Interval: time.Millisecond, Paging: dev.paging(t, 8<<20)}))
+	require.Equal(t, wire.Failed, l.end.Status.State)
+	require.Regexp(t, `page 0x[0-9a-f]+ can't be read: .*at offset 0x`, l.end.Reason)
+	require.False(t, l.end.Damaged)
+	dev.broken.Store(false)
+	again := &testLink{out: &out}
+	require.NoError(t, Run(Config{Device: dev, Link: again, Delivered: delivered(&out), Paging: dev.paging(t, 8<<20)}))
+	require.Equal(t, wire.Exited, again.end.Status.State, again.end.Reason)
+	require.Zero(t, again.end.Status.ExitCode, string(out[1]))
+	require.Equal(t, 5, strings.Count(string(out[1]), "\n"))
+}
+
+// breakingLink breaks the device at the first output.
+type breakingLink struct {
+	testLink
+	dev *countingDevice
+}
+
+func (l *breakingLink) Send(b []byte) error {
+	if m, err := wire.Decode(b); err == nil && m.Kind == wire.Output {
+		l.dev.broken.Store(true)
+	}
+	return l.testLink.Send(b)
 }
 
 // TestPagingUnavailable sees that a run without demand paging loads everything and says so.

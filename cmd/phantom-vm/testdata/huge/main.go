@@ -1,4 +1,4 @@
-// Huge changes 300 MiB in one instruction.
+// Huge changes 160 MiB in one instruction.
 package main
 
 import (
@@ -9,7 +9,7 @@ import (
 func main() {
 	fmt.Println("before")
 	time.Sleep(200 * time.Millisecond)
-	b := make([]byte, 300<<20)
+	b := make([]byte, 160<<20)
 	for i := range b {
 		if i%4096 == 0 {
 			b[i] = 1
