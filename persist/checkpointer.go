@@ -46,10 +46,11 @@ const (
 // frozenSet is the list of one checkpoint. pages is the mutator's until the
 // flip and constant from then on.
 type frozenSet struct {
-	mem   *Memory
-	pages []uint32
-	claim []atomic.Uint32
-	copy  [][]byte // valid where claim is claimCopied
+	mem      *Memory
+	pages    []uint32
+	discards []uint32 // pages that were discarded at some time since the last flip
+	claim    []atomic.Uint32
+	copy     [][]byte // valid where claim is claimCopied
 }
 
 // CheckpointStats counts the mutator's side.
@@ -76,6 +77,7 @@ type Checkpointer struct {
 	pins      pinTable
 	places    placeTable
 	settled   uint64        // all sets before this generation have given up their pins
+	settling  int           // pages of the next one that have done so already
 	sets      [2]*frozenSet // by gen&1; the other one is, or was, in flight
 	pool      [][]byte      // chunks of poolChunk pages
 	poolUsed  int           // pages of the pool in use by the checkpoint in flight
@@ -104,6 +106,7 @@ type checkpointJob struct {
 	epoch Epoch
 	meta  []byte
 	set   *frozenSet
+	next  *frozenSet
 	grow  int // pages to add to the pool
 	done  chan struct{}
 }
@@ -152,12 +155,12 @@ func (c *Checkpointer) Completed() <-chan struct{} { return c.completed }
 func (c *Checkpointer) Touch(p PageID) {
 	pin := c.pin(p)
 	switch {
-	case pin&pinListed != 0:
+	case pin&pinListed(c.gen) != 0:
 		// It was discarded, or touched twice.
 		c.pins.set(p, pin&^pinDiscard)
 		c.mem.setState(p, stateOpen)
 		return
-	case pin&PinInFlight != 0:
+	case pin&pinListed(c.gen-1) != 0:
 		c.preserve(p)
 	}
 	c.stats.Touches++
@@ -170,11 +173,15 @@ func (c *Checkpointer) Touch(p PageID) {
 // a later store touches it again.
 func (c *Checkpointer) Discard(p PageID) {
 	pin := c.pin(p)
-	if pin&pinListed == 0 {
-		if pin&PinInFlight != 0 {
+	if pin&pinListed(c.gen) == 0 {
+		if pin&pinListed(c.gen-1) != 0 {
 			c.preserve(p)
 		}
 		pin = c.list(p, pin)
+	}
+	if pin&pinDiscard == 0 {
+		set := c.sets[c.gen&1]
+		set.discards = append(set.discards, uint32(p))
 	}
 	c.pins.set(p, pin|PinDropped|pinDiscard|pinFresh)
 	c.mem.setState(p, stateFrozen)
@@ -192,7 +199,7 @@ func (c *Checkpointer) list(p PageID, pin byte) byte {
 	set := c.sets[c.gen&1]
 	c.places.add(p, uint32(len(set.pages)))
 	set.pages = append(set.pages, uint32(p))
-	pin |= pinListed
+	pin |= pinListed(c.gen)
 	c.pins.set(p, pin)
 	return pin
 }
@@ -277,12 +284,11 @@ func (c *Checkpointer) flip(meta []byte, always bool) (Epoch, error) {
 		return c.Durable(), nil
 	}
 	c.checkBarrier()
-	c.Settle()
+	c.settle(len(c.sets[c.settled&1].pages))
 	c.freeze(set)
-	set.freeze()
 	want := c.resizePool()
 	job := checkpointJob{
-		epoch: c.store.nextEpoch, meta: append([]byte(nil), meta...), set: set,
+		epoch: c.store.nextEpoch, meta: append([]byte(nil), meta...), set: set, next: c.sets[(c.gen+1)&1],
 		grow: want - len(c.pool)*poolChunk, done: make(chan struct{}),
 	}
 	c.poolUsed = 0
@@ -301,51 +307,76 @@ func (c *Checkpointer) flip(meta []byte, always bool) (Epoch, error) {
 	return job.epoch, nil
 }
 
-// freeze makes the pages of the list frozen and in flight.
+// freeze makes the pages of the list frozen. That they are listed pins them
+// until Settle; so each page costs one store here.
 func (c *Checkpointer) freeze(set *frozenSet) {
-	for i, e := range set.pages {
+	c.mem.freeze(set.pages)
+	for _, e := range set.discards {
 		p := PageID(e)
 		pin := c.pins.get(p)
 		if pin&pinDiscard != 0 {
-			set.pages[i] |= discardBit
+			set.pages[c.places.get(p)] |= discardBit
 		}
-		c.pins.set(p, pin&PinDropped|PinInFlight)
-		c.mem.setState(p, stateFrozen)
+		c.pins.set(p, pin&^(pinDiscard|pinFresh))
 	}
+	set.discards = set.discards[:0]
+	set.claimAll()
 }
 
-// Settle gives up the pins of a checkpoint that has become durable. The
-// mutator calls it at slice boundaries; it costs next to nothing when there is
-// nothing to do, else some nanoseconds for each page of the checkpoint. After
-// a failed checkpoint its pages stay pinned: nothing says that the device has them.
-func (c *Checkpointer) Settle() {
-	if c.settled == c.gen || c.busy.Load() || c.failed.Load() {
-		return
+// settleStep is how many pages a Settle looks at.
+const settleStep = 512
+
+// Settle gives up pins of a checkpoint that has become durable. The mutator
+// calls it at slice boundaries; it costs next to nothing when there is nothing
+// to do, and does a bounded part else: it is false if some are left. After a
+// failed checkpoint its pages stay pinned: nothing says that the device has them.
+func (c *Checkpointer) Settle() bool { return c.settle(settleStep) }
+
+func (c *Checkpointer) settle(n int) bool {
+	if c.settled == c.gen {
+		return true
 	}
-	for _, e := range c.sets[c.settled&1].pages {
+	if c.busy.Load() || c.failed.Load() {
+		return false
+	}
+	pages := c.sets[c.settled&1].pages[c.settling:]
+	n = min(n, len(pages))
+	for _, e := range pages[:n] {
 		p := PageID(e &^ discardBit)
 		c.places.release(p)
-		pin := c.pins.get(p) &^ PinInFlight
+		pin := c.pins.get(p) &^ pinListed(c.settled)
 		if pin&pinFresh == 0 {
 			pin &^= PinDropped
 		}
 		c.pins.set(p, pin)
 	}
-	c.settled = c.gen
+	if c.settling += n; n < len(pages) {
+		return false
+	}
+	c.settled, c.settling = c.gen, 0
+	return true
 }
 
-// freeze gives every page of the list a free claim.
-func (s *frozenSet) freeze() {
+// claimAll gives every page of the list a free claim: all beyond the length
+// that was used before are free, see prepare.
+func (s *frozenSet) claimAll() {
 	n := len(s.pages)
-	// A very large checkpoint leaves its lists to the collector.
-	if cap(s.claim) < n || cap(s.claim) > 8*n+1<<14 {
+	if cap(s.claim) < n {
 		s.claim = make([]atomic.Uint32, n+n/2)
 		s.copy = make([][]byte, n+n/2)
 	}
 	s.claim, s.copy = s.claim[:n], s.copy[:n]
-	for i := range s.claim {
-		s.claim[i].Store(claimFree)
+}
+
+// prepare frees the claims of the set that is not in flight, for the next flip.
+// The goroutine does it while the other set is, when nobody else looks at them.
+func (s *frozenSet) prepare(n int) {
+	// A very large checkpoint leaves its lists to the collector.
+	if cap(s.claim) > 8*n+1<<14 {
+		s.claim, s.copy = nil, nil
 	}
+	clear(s.claim)
+	s.claim, s.copy = s.claim[:0], s.copy[:0]
 }
 
 // resizePool takes over chunks that were made ready and lets go of those that
@@ -419,7 +450,7 @@ func (c *Checkpointer) VerifyClean() error {
 	}
 	return c.store.livePages(func(p PageID, r ref) error {
 		switch {
-		case uint64(p) >= c.mem.Pages || c.pins.get(p)&pinListed != 0:
+		case uint64(p) >= c.mem.Pages || c.pins.get(p)&pinListed(c.gen) != 0:
 			return nil
 		case c.mem.state(p) != stateFrozen:
 			return fmt.Errorf("%w: page %#x is open but not in the dirty list", ErrBypass, uint64(p))

@@ -17,28 +17,38 @@ type Memory struct {
 	State uintptr
 	// Pins is the address of the pin table, one byte per page, all zero at
 	// first; 0: the Checkpointer allocates one. The mutator's thread writes it,
-	// in Touch, Discard, Flip and Settle. See PinInFlight.
+	// in Touch, Discard, Flip and Settle. See PinDropped.
 	Pins uintptr
 }
-
-// Bits of the pin table. A page may be evicted, that is forgotten in memory
-// and fetched again later, if its state byte and its pin byte are both 0.
-const (
-	// PinInFlight: the page is part of a checkpoint that is not durable yet.
-	PinInFlight byte = 1
-	// PinDropped: the page was discarded and that is not durable yet. If it is
-	// not resident it reads as zeros, whatever the page table says.
-	PinDropped byte = 2
-
-	pinListed  byte = 4  // in the list of the next checkpoint
-	pinDiscard byte = 8  // listed, and discarded since it was last touched
-	pinFresh   byte = 16 // listed, and PinDropped is of this checkpoint
-)
 
 const (
 	stateFrozen = 0
 	stateOpen   = 1
 )
+
+// Bits of the pin table. A page may be evicted, that is forgotten in memory
+// and fetched again later, if its state byte and its pin byte are both 0.
+const (
+	// PinDropped: the page was discarded and that is not durable yet. If it is
+	// not resident it reads as zeros, whatever the page table says.
+	PinDropped byte = 2
+
+	pinDiscard byte = 8  // listed for the next flip, and discarded since it was last touched
+	pinFresh   byte = 16 // listed for the next flip, and PinDropped is of that list
+)
+
+// pinListed is the bit of pages in the list of a generation: 1 for even ones, 4
+// for odd ones. It stays until that checkpoint is durable and settled, so the
+// flip need not look at each page's pin.
+func pinListed(gen uint64) byte { return 1 << (gen & 1 * 2) }
+
+// freeze clears the state bytes of pages.
+func (m *Memory) freeze(pages []uint32) {
+	state := unsafe.Slice((*byte)(at(m.State)), m.Pages)
+	for _, p := range pages {
+		state[p] = stateFrozen
+	}
+}
 
 // pinTable is the bytes of Memory.Pins, or chunks that are made when needed.
 type pinTable struct {

@@ -5,6 +5,7 @@ package persist
 func (c *Checkpointer) run() {
 	defer close(c.stopped)
 	for job := range c.jobs {
+		job.next.prepare(len(job.set.pages))
 		err := c.store.commit(job.epoch, job.meta, job.set)
 		if err != nil {
 			job.set.abandon()
