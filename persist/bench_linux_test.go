@@ -69,6 +69,8 @@ func BenchmarkCommit(b *testing.B) {
 			st := s.Stats()
 			b.ReportMetric(float64(flip.Nanoseconds())/float64(b.N), "ns/flip")
 			b.ReportMetric(float64(st.Written-before.Written)/float64(b.N)/persist.BlockSize, "blocks/op")
+			b.ReportMetric(float64(st.Nodes-before.Nodes)/float64(b.N), "nodes/op")
+			b.ReportMetric(float64(st.Moved-before.Moved)/float64(b.N), "moved/op")
 		})
 	}
 }
