@@ -131,7 +131,12 @@ type numbers struct {
 // status asks the running instance.
 func (l *live) status(flags ...string) (*numbers, error) {
 	var out bytes.Buffer
-	if err := l.b.command(&out, append([]string{l.b.vm, "status", l.dir, "--json"}, flags...)...); err != nil {
+	err := errors.New("not asked")
+	for try := 0; try < 5 && err != nil; try++ { // on a busy machine an answer may come too late
+		out.Reset()
+		err = l.b.command(&out, append([]string{l.b.vm, "status", l.dir, "--json"}, flags...)...)
+	}
+	if err != nil {
 		return nil, err
 	}
 	n := new(numbers)

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -126,6 +127,7 @@ func (b *bench) main(dir, only string, asJSON bool, save string) error {
 		return err
 	}
 	var done []result.Group
+	var failed error
 	machine, commit := machineClass(tmp), commit()
 	for _, c := range chosen {
 		g := result.Group{
@@ -137,7 +139,11 @@ func (b *bench) main(dir, only string, asJSON bool, save string) error {
 		err := c.run(b, &g)
 		b.progress.end()
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", c.name, err))
+			if b.ctx.Err() != nil {
+				break
+			}
+			continue // the others may work
 		}
 		g.Seconds, g.Others = time.Since(began).Seconds(), others.share()
 		if len(g.Tables) == 0 {
@@ -155,9 +161,9 @@ func (b *bench) main(dir, only string, asJSON bool, save string) error {
 		}
 	}
 	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(done)
+		failed = errors.Join(failed, json.NewEncoder(os.Stdout).Encode(done))
 	}
-	return nil
+	return failed
 }
 
 // prepare finds the command and the monitors that work here, and compiles the suite.

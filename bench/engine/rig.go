@@ -24,6 +24,7 @@ type Rig struct {
 	Arena *Arena
 
 	base  *Arena
+	raw   *RawLog
 	path  string
 	pages int
 	rng   *rand.Rand
@@ -63,6 +64,9 @@ func NewRig(dir string, pages int, size int64) (*Rig, error) {
 func (r *Rig) openBase() (err error) {
 	if r.base != nil {
 		return nil
+	}
+	if r.raw, err = NewRawLog(filepath.Dir(r.path), 128<<20); err != nil {
+		return err
 	}
 	if r.base, err = NewArena(r.pages); err != nil {
 		return err
@@ -118,6 +122,9 @@ func (r *Rig) Close() error {
 	if r.base != nil {
 		r.base.Close()
 	}
+	if r.raw != nil {
+		err = errors.Join(err, r.raw.Close())
+	}
 	return err
 }
 
@@ -131,6 +138,7 @@ type Load struct {
 type Timing struct {
 	Slices, BaseSlices, Flips []float64 // us
 	Commits, Ages             []float64 // ms: from flip to durable; from the oldest change of a checkpoint to durable
+	Disk                      []float64 // ms: a durable commit of as many pages to a raw log, in turns with the others
 	Checkpoints               int
 	Seconds                   float64 // of the program with checkpoints
 	Pages, Written            int64   // dirty pages, bytes to the device
@@ -164,6 +172,9 @@ func (r *Rig) Run(l Load, seconds float64) (*Timing, error) {
 	const turns = 8
 	for range turns {
 		without := r.without(&c, t, seconds/turns/2)
+		if err := r.disk(&c, l, t, seconds/turns/4); err != nil {
+			return nil, err
+		}
 		with, touches, err := r.with(b, l, t, max(seconds/turns, 2.5*l.Interval.Seconds()))
 		if err != nil {
 			return nil, err
