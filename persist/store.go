@@ -275,9 +275,10 @@ func (s *Store) prepareAhead() {
 	if !ok || s.failed != nil || len(s.space.free) >= ahead || s.prepared >= used+ahead {
 		return
 	}
-	// A small image stays small; a growing one gets larger steps.
+	// A small image stays small; a growing one gets larger steps, but not so
+	// large that the next commit, which waits for it, is late.
 	from := max(s.prepared, used)
-	to := min(from+min(ahead+used/2, 16), s.space.total)
+	to := min(from+min(ahead+used/2, 4), s.space.total)
 	if from >= to {
 		return
 	}
