@@ -51,9 +51,9 @@ func TestCrashSweepQEMU(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &sweep{T: t, rng: newRand(t), size: quickSweep, seen: sim.Seen{}, begin: time.Now()}
-			programs, how := 1, sim.Sweep{Subsets: 3, Sectors: 2, Tears: 2}
+			programs, how := 1, sim.Sweep{Subsets: 3, Sectors: 2, Tears: 2, Blocks: 2}
 			if os.Getenv("PHANTOM_SOAK") != "" {
-				programs, how = 10, sim.Sweep{Subsets: 8, Sectors: 8, Tears: 10}
+				programs, how = 10, sim.Sweep{Subsets: 8, Sectors: 8, Tears: 10, Blocks: 8}
 			}
 			for n := range programs {
 				sub := s.randomSubject(n)

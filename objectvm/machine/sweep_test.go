@@ -46,16 +46,16 @@ type sweepSize struct {
 var (
 	quickSweep = sweepSize{
 		images: 20_000, programs: 4, steps: 30_000, interval: 10 * time.Millisecond,
-		examples: sim.Sweep{Subsets: 2, Sectors: 1, Tears: 1},
-		random:   sim.Sweep{Subsets: 4, Sectors: 3, Tears: 3},
-		second:   sim.Sweep{Subsets: 3, Sectors: 1, Tears: 1, Most: 60},
+		examples: sim.Sweep{Subsets: 2, Sectors: 1, Tears: 1, Blocks: 1},
+		random:   sim.Sweep{Subsets: 4, Sectors: 3, Tears: 3, Blocks: 5},
+		second:   sim.Sweep{Subsets: 3, Sectors: 1, Tears: 1, Blocks: 1, Most: 60},
 		lying:    sim.Sweep{Sectors: 1, Most: 400},
 	}
 	soakSweep = sweepSize{
 		images: 1_000_000, programs: 100, steps: 40_000, interval: 5 * time.Millisecond,
-		examples: sim.Sweep{Subsets: 6, Sectors: 3, Tears: 3},
-		random:   sim.Sweep{Subsets: 8, Sectors: 8, Tears: 10},
-		second:   sim.Sweep{Subsets: 6, Sectors: 3, Tears: 4, Most: 2000},
+		examples: sim.Sweep{Subsets: 6, Sectors: 3, Tears: 3, Blocks: 4},
+		random:   sim.Sweep{Subsets: 8, Sectors: 8, Tears: 10, Blocks: 8},
+		second:   sim.Sweep{Subsets: 6, Sectors: 3, Tears: 4, Blocks: 3, Most: 2000},
 		lying:    sim.Sweep{Sectors: 2, Most: 3000},
 	}
 )
@@ -181,13 +181,27 @@ func (s *sweep) record(sub *subject) *life {
 	h := newHost(s.rng, d, console{}, [wire.Streams]int64{})
 	h.text = sub.input
 	cfg := sub.cfg
-	cfg.Device = sim.Gathering{Disk: d}
-	if s.rng.IntN(2) == 0 {
+	switch s.rng.IntN(5) {
+	case 0, 1:
 		cfg.Device = d
+	case 2, 3:
+		cfg.Device = sim.Gathering{Disk: d}
+	default: // its writes are large, and so are the images
+		cfg.Device = preparing{sim.Gathering{Disk: d}}
 	}
 	h.run(s.T, cfg)
 	require.Contains(s, []wire.State{wire.Exited, wire.Crashed}, h.end.Status.State, "%s: %s", sub.name, h.end.Reason)
 	return s.newLife(sub, h, d.Recording(), nil)
+}
+
+// preparing is a disk that is told what will be written, as a sparse file is: zeros, and a flush.
+type preparing struct{ sim.Gathering }
+
+func (p preparing) Prepare(off, n int64) error {
+	if _, err := p.WriteAt(make([]byte, n), off); err != nil {
+		return err
+	}
+	return p.Flush()
 }
 
 // newLife knows the states of a recording. One that goes on from a crash may find a state that the life before it

@@ -80,6 +80,8 @@ type Sweep struct {
 	Sectors int
 	// Tears: so many places at which a write is torn, 0: none, large: after every sector.
 	Tears int
+	// Blocks: where blocks are too many for all subsets, so many are lost alone, and saved alone, after each write.
+	Blocks int
 	// Lost flushes, the last ones before the crash, were acknowledged and did nothing.
 	Lost int
 	// Most images of this recording; 0: no bound.
@@ -294,15 +296,14 @@ func (w *walk) subsets(how string, units []span, newest int) error {
 	return nil
 }
 
-// single loses one block, and saves one block, some of them by chance where
-// there are many.
+// single loses one block, and saves one block, some by chance.
 func (w *walk) single() error {
 	all := len(w.pending)
 	if err := w.emit("nothing lost", span{0, all}); err != nil || len(w.blocks) <= w.Subsets {
 		return err
 	}
-	for i := 0; i < len(w.blocks); i += 1 + len(w.blocks)/8 + w.Rand.IntN(1+len(w.blocks)/8) {
-		b := w.blocks[i]
+	for range w.Blocks {
+		b := w.blocks[w.Rand.IntN(len(w.blocks))]
 		if err := w.emit("one block lost", span{0, b.from}, span{b.to, all}); err != nil {
 			return err
 		}

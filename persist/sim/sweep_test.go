@@ -34,7 +34,7 @@ func TestSweepImages(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		rec := randomRecording(rng, 4, 4)
 		for _, lost := range []int{0, 1, 2} {
-			s := &Sweep{Rand: rng, Seen: Seen{}, Subsets: 4, Sectors: 4, Tears: 16, Lost: lost}
+			s := &Sweep{Rand: rng, Seen: Seen{}, Subsets: 4, Sectors: 4, Tears: 16, Blocks: 3, Lost: lost}
 			contents := map[string]bool{}
 			images, err := s.Run(rec, func(c Crash) error {
 				got := c.Contents()
