@@ -145,7 +145,7 @@ func New(cfg Config) (*Pager, error) {
 	}
 	p.limit, p.hard = max(cfg.Limit>>pageShift, 4*window), max(cfg.Hard>>pageShift, cfg.Limit>>pageShift, 4*window)
 	p.smallTarget, p.ghostTarget = p.limit/10, p.limit
-	p.wanted = min(p.limit/8, 4096)
+	p.wanted = min(p.limit/32, 1024)
 	slots := uint64(1) << bits.Len64(p.hard+window)
 	total := cfg.Pages + 4*slots*4 + (window+stackPages+1)*pageSize
 	if err := p.memory.reserve(uintptr(total)); err != nil {

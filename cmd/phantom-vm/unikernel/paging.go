@@ -13,7 +13,7 @@ import (
 // grows between two slices, and the kernel takes page tables.
 func pageFrom(dev *guest.Block) *machine.Paging {
 	free, total := guest.Memory()
-	reserve := uintptr(max(total/8, 8<<20))
+	reserve := uintptr(max(total/16, 8<<20))
 	debug.SetMemoryLimit(int64(total / 3))
 	return &machine.Paging{
 		Limit: free - min(free, uint64(reserve)), Hard: free,
