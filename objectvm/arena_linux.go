@@ -29,6 +29,8 @@ var regions = [...]region{
 	{markBase, DataSize / heapPage * bitmapBytes},
 	{viewPages, maxSpans * 4},
 	{viewSpans, maxSpans * viewSize},
+	{noteBase, uint64(ArenaPages) * 8},
+	{copyBase, maxCopies << PageShift},
 	{StateBase, uint64(ArenaPages)},
 	{PinBase, uint64(ArenaPages)},
 	{MetaBase, MetaSize},
@@ -61,7 +63,7 @@ func (a *Arena) forgetViews() error {
 		return nil
 	}
 	for _, r := range regions {
-		if r.base != viewPages && r.base != viewSpans {
+		if r.base != viewPages && r.base != viewSpans && r.base != noteBase {
 			continue
 		}
 		if _, _, e := syscall.Syscall(syscall.SYS_MADVISE, uintptr(r.base), uintptr(r.size), syscall.MADV_DONTNEED); e != 0 {

@@ -5,19 +5,20 @@ import "math/bits"
 // Batches let the dispatch loop execute NEW itself. When an object of a small type was allocated, up to 63 free objects behind it that
 // share its word of the allocation bitmap are set aside for the type. The loop takes one after the other: it zeroes the
 // object, sets its bit and counts it in the span record, all in open pages, so that the arena is at every moment as if
-// allocFrom had done it. Objects of a batch that were not taken are free; the collector drops all batches.
+// allocFrom had done it. Objects of a batch that were not taken are free; a cycle of the collector drops all batches when it begins.
 //
 // A batch is volatile and lies at batchAddr(type).
 
 // Words of a batch.
 const (
-	batchNext = 8 * iota // the next object
-	batchBit             // its bit in the bitmap's word, 0: the batch is empty
-	batchEnd             // where the last object ends
-	batchWord            // address of the bitmap's word
-	batchUsed            // address of the span record's count
-	batchElem            // object size
-	batchSize = 64       // of the record
+	batchNext  = 8 * iota // the next object
+	batchBit              // its bit in the bitmap's word, 0: the batch is empty
+	batchEnd              // where the last object ends
+	batchWord             // address of the bitmap's word
+	batchUsed             // address of the span record's count
+	batchElem             // object size
+	batchKnown            // 1: it is in heap.batches
+	batchSize  = 64       // of the record
 )
 
 const (
@@ -60,7 +61,7 @@ func (vm *VM) newFromBatch(in *instr) Outcome {
 // setAside makes a batch of what is free where the list goes on.
 func (vm *VM) setAside(b Addr, l *spanList) {
 	v := viewOf(l.cur)
-	r, i, size, count, base := spanAddr(l.cur), l.next, v.elem, v.count, v.base
+	r, i, size, count, base := spanAddr(l.cur), l.next, v.elem, uint64(v.count), v.base
 	if i >= count {
 		return
 	}
@@ -76,14 +77,26 @@ func (vm *VM) setAside(b Addr, l *spanList) {
 	stAddr(b+batchUsed, r+spanUsed)
 	st64(b+batchElem, size)
 	l.next = i + n
-	if vm.heap.bytes += n * size; vm.heap.bytes > vm.heap.goal {
-		vm.gcWanted = true
+	if vm.gc.phase != gcIdle {
+		vm.blacken(v, i, n)
+	}
+	vm.allocated(n * size)
+	if ld64(b+batchKnown) == 0 {
+		st64(b+batchKnown, 1)
+		vm.heap.batches = append(vm.heap.batches, b)
 	}
 }
 
 // dropBatches forgets what was set aside.
 func (vm *VM) dropBatches() {
-	for id := range min(uint64(len(vm.mod.Types)), batchTypes) {
-		st64(batchAddr(id)+batchBit, 0)
+	h := &vm.heap
+	for _, b := range h.batches {
+		if ld64(b+batchBit) != 0 {
+			rest := ld64(b+batchEnd) - ld64(b+batchNext)
+			h.used, h.bytes = h.used-min(rest, h.used), h.bytes-min(rest, h.bytes)
+			st64(b+batchBit, 0)
+		}
+		st64(b+batchKnown, 0)
 	}
+	h.batches = h.batches[:0]
 }

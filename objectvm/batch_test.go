@@ -41,7 +41,7 @@ func TestBatches(t *testing.T) {
 					if v == nil || v.elem == 0 {
 						continue
 					}
-					for i := uint64(0); i < v.count; i += 64 {
+					for i := uint64(0); i < uint64(v.count); i += 64 {
 						n += uint64(bits.OnesCount64(ld64(r.vm.heap.bitmap(v.base) + Addr(i/8))))
 					}
 					if n != ld64(rec+spanUsed) {

@@ -277,14 +277,3 @@ func (vm *VM) pend(g GID, slot, n int) {
 
 // unpend undoes pend once the select has gone on.
 func (vm *VM) unpend(g GID) { vm.setGWait(g, gwPendLen, 0) }
-
-// markPending reports the pointers in a goroutine's slots that no stack map names yet.
-func (vm *VM) markPending(g GID, mark func(Addr)) {
-	slot, n := vm.gWait(g, gwPendSlot), vm.gWait(g, gwPendLen)
-	if n == 0 || n > bytecode.MaxFrame || !vm.waiterFrame(g, slot, int(n)) {
-		return
-	}
-	for i := range int(n) {
-		mark(ldAddr(vm.slotAddrOf(g, int(slot)+i)))
-	}
-}

@@ -56,6 +56,7 @@ func (vm *VM) check() {
 		vm.broken("%d goroutines are in phantom.Sync, %d are known, the header says %d", syncing, vm.Syncing(), hget(hdrSyncLen))
 	}
 	vm.checkHeap()
+	vm.checkOld()
 	for b := range uint32(hget(hdrBlockHigh)) {
 		used := 0
 		for w := range Addr(8) {
@@ -128,14 +129,13 @@ func (vm *VM) checkHeap() {
 		if n == 0 {
 			continue
 		}
-		v := viewOf(s)
-		was := *v
-		*v = view{}
-		if v = vm.viewSpan(s); v == nil {
+		v := vm.viewSpan(s)
+		if v == nil {
 			vm.broken("%v", vm.stop.err)
 		}
-		if was.pages != 0 && was != *v {
-			vm.broken("span %d: %+v, its record says %+v", s, was, *v)
+		r2 := [...]uint64{ld64(r + spanBase), ld64(r + spanElem), ld64(r + spanMask), ld64(r + spanUnit), ld64(r + spanType), n}
+		if r2 != [...]uint64{uint64(v.base), v.elem, v.mask, v.unit, uint64(v.typ), uint64(v.pages)} {
+			vm.broken("span %d: %+v, its record says %x", s, *v, r2)
 		}
 		covered += n
 		first := uint64(v.base-h.base) >> heapShift
@@ -152,7 +152,7 @@ func (vm *VM) checkHeap() {
 			}
 		}
 		used, bm := uint64(0), h.bitmap(v.base)
-		for i := uint64(0); i < v.count; i += 64 {
+		for i := uint64(0); i < uint64(v.count); i += 64 {
 			used += uint64(bits.OnesCount64(ld64(bm + Addr(i/8))))
 		}
 		if used != ld64(r+spanUsed) {

@@ -31,6 +31,7 @@ type frameIter struct {
 	nextPC, nextFP Addr
 	nextKind       mapKind
 	started        bool
+	snap           bool // as the stack was when the collector's cycle began
 	left           int
 }
 
@@ -44,7 +45,7 @@ func (it *frameIter) next() bool {
 		if it.fn == 0 {
 			return false
 		}
-		it.step(ldAddr(it.fp), ldAddr(it.fp+8))
+		it.step(it.ld(it.fp), it.ld(it.fp+8))
 	} else if s := stubOf(it.nextPC); s != stubNone {
 		it.step(it.nextPC, it.nextFP)
 	}
@@ -57,6 +58,13 @@ func (it *frameIter) next() bool {
 	it.pc, it.fp, it.kind = it.nextPC, it.nextFP, it.nextKind
 	it.fn = it.vm.code.find(it.pc)
 	return it.fn != 0
+}
+
+func (it *frameIter) ld(a Addr) Addr {
+	if it.snap {
+		return Addr(it.vm.snap(a))
+	}
+	return ldAddr(a)
 }
 
 // step finds the frame below one that returns to ret with frame pointer up.
@@ -72,15 +80,15 @@ func (it *frameIter) step(ret, up Addr) {
 			it.nextPC = 0
 			return
 		case stubChunk8, stubChunk64, stubChunkMax:
-			ret, up = ldAddr(up+trampPC*8), ldAddr(up+trampFP*8)
+			ret, up = it.ld(up+trampPC*8), it.ld(up+trampFP*8)
 			continue
 		case stubTrap, stubPanic:
 			it.nextKind = mapAlways
 			if s == stubPanic {
-				it.panic = ld64(up + trampInfo*8)
+				it.panic = uint64(it.ld(up + trampInfo*8))
 			}
 		}
-		it.nextPC, it.nextFP = ldAddr(up+trampPC*8), ldAddr(up+trampFP*8)
+		it.nextPC, it.nextFP = it.ld(up+trampPC*8), it.ld(up+trampFP*8)
 		return
 	}
 }

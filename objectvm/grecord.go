@@ -137,7 +137,7 @@ func (vm *VM) newG(fn Addr, args ...uint64) (GID, bool) {
 		vm.gSet(g, gCreator, uint64(hot().pc))
 		vm.gSet(g, gParent, gGet(vm.cur, gID))
 	}
-	vm.setChecked(g, true)
+	vm.setChecked(g)
 	vm.enqueue(g)
 	return g, true
 }
@@ -178,7 +178,6 @@ func (vm *VM) endG(g GID) {
 	vm.gSet(g, gNext, hget(hdrGFree))
 	vm.hset(hdrGFree, uint64(g))
 	vm.hset(hdrGLive, hget(hdrGLive)-1)
-	vm.setChecked(g, false)
 	if vm.cur == g {
 		vm.cur = 0
 	}
@@ -266,20 +265,25 @@ func (vm *VM) setSlotOf(g GID, i int, v uint64) {
 
 // checkG validates a goroutine at its first use in this incarnation.
 func (vm *VM) checkG(g GID) error {
-	if w := int(g / 64); w < len(vm.checked) && vm.checked[w]>>(g%64)&1 == 1 {
+	if vm.isChecked(g) && gGet(g, gStatus) != gFree {
 		return nil
 	}
 	if err := vm.validateG(g); err != nil {
 		return fmt.Errorf("%w: goroutine record %d: %w", ErrArena, g, err)
 	}
-	vm.setChecked(g, true)
+	vm.setChecked(g)
 	return nil
 }
 
-func (vm *VM) setChecked(g GID, v bool) {
+func (vm *VM) isChecked(g GID) bool {
+	w := int(g / 64)
+	return w < len(vm.checked) && vm.checked[w]>>(g%64)&1 == 1
+}
+
+func (vm *VM) setChecked(g GID) {
 	w := int(g / 64)
 	if w >= len(vm.checked) {
 		vm.checked = append(vm.checked, make([]uint64, w+1-len(vm.checked))...)
 	}
-	vm.checked[w] = vm.checked[w]&^(1<<(g%64)) | b2w(v)<<(g%64)
+	vm.checked[w] |= 1 << (g % 64)
 }

@@ -47,7 +47,9 @@ const (
 	hdrClasses   = hdrClassHigh + 1            // 2 words of the table of classes
 	hdrStackFree = hdrClasses + 2              // list of stack blocks of no class
 	hdrStackRoom = hdrStackFree + 1            // a list of stack blocks with room per class
-	hdrLive      = hdrStackRoom + chunkClasses // bytes of objects that survived the last collection
+	hdrLive      = hdrStackRoom + chunkClasses // bytes of objects that survived the last major cycle
+	hdrUsed      = hdrLive + 1                 // bytes of all objects
+	hdrRecent    = hdrUsed + 1                 // of those allocated since a cycle began that came to its end
 	hdrFreeRuns  = 64                          // a list of free runs of heap pages per power of two
 	hdrUser      = 128
 )

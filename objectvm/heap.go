@@ -3,6 +3,8 @@ package objectvm
 import (
 	"fmt"
 	"math/bits"
+
+	"phantomvm/bytecode"
 )
 
 // The heap: DATA behind the globals segment, cut into pages of 8 KiB. A span is a run of pages that holds objects of one size
@@ -70,12 +72,16 @@ type spanList struct {
 }
 
 type heap struct {
-	base   Addr // of page 0
-	lists  map[spanKey]*spanList
-	byType []*spanList // by TypeID, for single objects
-	bytes  uint64      // allocated since the last collection
-	live   uint64      // bytes that survived it
-	goal   uint64      // of bytes
+	base    Addr // of page 0
+	lists   map[spanKey]*spanList
+	byType  []*spanList        // by TypeID, for single objects
+	globals []*bytecode.Global // that hold pointers, by offset
+	batches []Addr             // that may hold something
+	used    uint64             // bytes of all objects, live or not yet found to be dead
+	bytes   uint64             // of those allocated since the newest cycle began
+	most    uint64             // of bytes in this slice while a cycle is wanted or goes on
+	goal    uint64             // of bytes: then the next cycle is to begin
+	major   uint64             // of used: then that will be a major one
 }
 
 func spanAddr(s uint32) Addr { return metaSpans + Addr(s)*spanSize }
@@ -191,13 +197,10 @@ func (vm *VM) spanListOf(k spanKey) *spanList {
 
 // allocFrom takes an object of the list's first span with room.
 func (vm *VM) allocFrom(l *spanList) (Addr, bool) {
-	h := &vm.heap
 	for {
 		if l.cur != 0 {
 			if a, ok := vm.takeObject(l); ok {
-				if h.bytes += l.key.size; h.bytes > h.goal {
-					vm.gcWanted = true
-				}
+				vm.allocated(l.key.size)
 				return a, true
 			}
 			if listed(spanLists, l.cur) && !vm.remove(spanLists, classAddr(l.class)+classRoom, l.cur) { // full, but for what is set aside
@@ -213,13 +216,29 @@ func (vm *VM) allocFrom(l *spanList) (Addr, bool) {
 			}
 		}
 		l.cur, l.next = s, 0
+		if v := viewOf(s); v.young != vm.gc.cycle {
+			v.young = vm.gc.cycle
+			vm.gc.young = append(vm.gc.young, s)
+		}
+	}
+}
+
+// allocated counts bytes.
+func (vm *VM) allocated(n uint64) {
+	h := &vm.heap
+	h.used += n
+	if h.bytes += n; h.bytes > h.goal {
+		vm.gcWanted = true
+	}
+	if (vm.gcWanted || vm.gc.phase != gcIdle) && h.bytes > h.most { // the collector and flips come between slices
+		hot().fuel = -1
 	}
 }
 
 // takeObject allocates in the list's current span.
 func (vm *VM) takeObject(l *spanList) (Addr, bool) {
 	v := viewOf(l.cur)
-	r, base, count, size := spanAddr(l.cur), v.base, v.count, v.elem
+	r, base, count, size := spanAddr(l.cur), v.base, uint64(v.count), v.elem
 	bm := vm.heap.bitmap(base)
 	for i := l.next; i < count; {
 		w := ^ld64(bm+Addr(i/64)*8) >> (i % 64)
@@ -238,6 +257,9 @@ func (vm *VM) takeObject(l *spanList) (Addr, bool) {
 		st64(word, ld64(word)|1<<(i%64))
 		st64(r+spanUsed, ld64(r+spanUsed)+1)
 		clear(bytesAt(a, size))
+		if vm.gc.phase != gcIdle {
+			vm.blacken(v, i, 1)
+		}
 		l.next = i + 1
 		return a, true
 	}
@@ -254,7 +276,9 @@ func (vm *VM) setLimits() {
 
 func (vm *VM) initHeap() {
 	globals := alignUp(vm.mod.GlobalsSize, heapPage)
-	vm.heap = heap{base: DataBase + Addr(globals), lists: map[spanKey]*spanList{}, byType: make([]*spanList, len(vm.types)), goal: minGoal}
+	vm.heap = heap{base: DataBase + Addr(globals), lists: map[spanKey]*spanList{}, byType: make([]*spanList, len(vm.types))}
+	vm.initGC()
+	vm.setGoals(0)
 	vm.setLimits()
 }
 
@@ -269,7 +293,7 @@ func (vm *VM) attachHeap() error {
 	if hget(hdrSpareSpan) > hget(hdrSpanHigh) || classTable.damaged(maxClasses) {
 		return fmt.Errorf("%w: tables of the heap", ErrArena)
 	}
-	h.live = hget(hdrLive)
-	h.goal = max(minGoal, h.live)
+	h.used, vm.gc.debt = hget(hdrUsed), hget(hdrRecent)
+	vm.setGoals(hget(hdrLive))
 	return nil
 }

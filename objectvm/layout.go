@@ -60,6 +60,9 @@ const (
 	markBase     Addr = 0x0e10_0000_0000 // mark bits, same geometry as the allocation bitmaps
 	viewPages    Addr = 0x0e20_0000_0000 // heap page -> span whose view is valid, see spans.go
 	viewSpans    Addr = 0x0e20_1000_0000 // views of span records
+	noteBase     Addr = 0x0e30_0000_0000 // what the collector has noted of a page, see snapshot.go
+	copyBase     Addr = 0x0e40_0000_0000 // copies of pages as they were when the cycle began
+	noteOff           = noteBase - ArenaBase>>PageShift*8
 )
 
 // Parts of META.

@@ -73,6 +73,7 @@ func (vm *VM) touch(a Addr, n uint64) {
 }
 
 func (vm *VM) touchPage(a Addr) {
+	vm.note(pageOf(a))
 	vm.barrier.Touch(uint64(pageOf(a)))
 	if ld8(stateOff+a>>PageShift) == 0 {
 		st8(stateOff+a>>PageShift, 1)

@@ -125,7 +125,7 @@ func nativePCInfo(vm *VM, args, res []uint64) Outcome {
 
 // nativeGC asks for a collection, which comes before the goroutine goes on: the slice ends here.
 func nativeGC(vm *VM, _, _ []uint64) Outcome {
-	vm.gcWanted = true
+	vm.gc.force = true
 	hot().fuel = -1
 	return Yielded
 }
@@ -137,21 +137,10 @@ func nativeMemStats(vm *VM, args, _ []uint64) Outcome {
 		return vm.nilTrap()
 	}
 	h := &vm.heap
-	live := h.live + h.bytes
-	for i, v := range [...]uint64{live, live, 0, 0, hget(hdrHeapPages) << heapShift, hget(hdrGCCount), 0, h.live + h.goal} {
+	for i, v := range [...]uint64{h.used, h.used, 0, 0, hget(hdrHeapPages) << heapShift, hget(hdrGCCount), 0, h.used + h.goal} {
 		st64(a+Addr(i)*8, v)
 	}
 	return Done
-}
-
-// markRuntime reports what the runtime's records keep alive.
-func (vm *VM) markRuntime(mark func(Addr)) {
-	for n := uint32(1); uint64(n) <= ld64(rtWaitTop); n++ { // who waits keeps the channel's address from being used again
-		if ld64(wrAddr(n)+wrG) != 0 {
-			mark(ldAddr(wrAddr(n)+wrKey) >> 1)
-		}
-	}
-	vm.markTimers(mark)
 }
 
 // sweepRuntime is called after marking, before sweeping: types that the program made and lost are forgotten, because their

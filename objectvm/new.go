@@ -9,14 +9,18 @@ import (
 
 // Config says how a VM runs. The zero value works except for Barrier and Clock.
 type Config struct {
-	Barrier    Barrier     // learns of first stores to frozen pages
-	Clock      Clock       // wall time
-	Input      InputSource // standard input; nil: empty
-	ArenaLimit uint64      // bytes of DATA for a new arena; 0: 1 GiB
-	Args       []string    // os.Args of a new program
-	Env        []string    // its environment
-	Seed       uint64      // seed of everything random in a new program
-	GCStress   bool        // collect at every safepoint outside the loop, poison freed objects
+	Barrier       Barrier     // learns of first stores to frozen pages
+	Clock         Clock       // wall time
+	Input         InputSource // standard input; nil: empty
+	ArenaLimit    uint64      // bytes of DATA for a new arena; 0: 1 GiB
+	Args          []string    // os.Args of a new program
+	Env           []string    // its environment
+	Seed          uint64      // seed of everything random in a new program
+	Memory        uint64      // bytes of memory that pages may take; 0: all fit. A heap larger than that is not read as a whole unless the arena gets full
+	OneGeneration bool        // for comparison: every cycle is a major one and begins when the heap has doubled
+	GCStress      bool        // for tests: collect at every safepoint outside the loop, poison freed objects
+	GCUnits       int         // for tests: the collector always works, this many units after each slice; freed objects are poisoned
+	GCCopies      int         // pages that the collector may copy aside in one cycle; 0: 32 MiB
 }
 
 // ErrModule says that a module cannot be run by this VM.
@@ -64,7 +68,7 @@ func New(a *Arena, module []byte, cfg Config) (*VM, error) {
 	return vm, nil
 }
 
-// Attach goes on with the program whose pages are in the arena. Only the arena's bytes matter; cfg's ArenaLimit, Args, Env and Seed are not used.
+// Attach goes on with the program whose pages are in the arena; all of them are frozen. Only the arena's bytes matter; cfg's ArenaLimit, Args, Env and Seed are not used.
 // It reads the module and a few pages besides, however large the heap is and however many goroutines and timers there are: each is a read
 // of the device if pages come on demand. What else comes from disk is checked when it is used first.
 func Attach(a *Arena, cfg Config) (*VM, error) {
@@ -111,7 +115,10 @@ func load(a *Arena, cfg Config, module []byte) (*VM, error) {
 		return nil, err
 	}
 	*hot() = hotState{}
-	vm.dropBatches()
+	for id := range min(uint64(len(m.Types)), batchTypes) {
+		st64(batchAddr(id)+batchBit, 0)
+		st64(batchAddr(id)+batchKnown, 0)
+	}
 	if err := vm.bindNatives(); err != nil {
 		return nil, err
 	}

@@ -29,6 +29,8 @@ var modes = []mode{
 	{name: "plain", slice: 100_000},
 	{name: "freeze", slice: 997, freeze: true},
 	{name: "attach", slice: 4001, freeze: true, reattach: true},
+	{name: "increments", slice: 500, cfg: Config{GCUnits: 30}, freeze: true},
+	{name: "by hand", slice: 3000, cfg: Config{GCUnits: 100, GCCopies: 1}},
 	{name: "collect", slice: 300, cfg: Config{GCStress: true}, freeze: true},
 }
 
@@ -113,6 +115,7 @@ func runMode(t *testing.T, module []byte, m mode) (string, string) {
 			frozen.verify(t)
 			frozen.add(r.barrier)
 			r.barrier.freeze()
+			r.vm.flipped()
 		}
 		switch st.Kind {
 		case Exited:

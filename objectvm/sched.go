@@ -3,6 +3,7 @@ package objectvm
 import (
 	"fmt"
 	"math"
+	"time"
 )
 
 // Slices. RunSlice runs goroutines from the head of the run queue until the fuel is used up, the program ends, or
@@ -46,8 +47,11 @@ func (vm *VM) EndSlice() { hot().fuel = -1 }
 // RunSlice runs the program for about fuel backward branches and calls.
 func (vm *VM) RunSlice(fuel int64) Status {
 	h := hot()
+	fuel = vm.shorten(fuel)
 	h.fuel = fuel
+	vm.heap.most = vm.heap.bytes + vm.heap.goal/4
 	vm.ran = false
+	began := time.Now()
 	for h.fuel >= 0 {
 		if st, over := vm.ended(); over {
 			return st
@@ -63,7 +67,12 @@ func (vm *VM) RunSlice(fuel int64) Status {
 			if vm.stop.err != nil || vm.waking != [3]uint32{} {
 				continue
 			}
-			if st, idle := vm.idle(); idle {
+			st, idle := vm.idle()
+			if idle && vm.gc.phase != gcIdle {
+				break // the cycle goes on first
+			}
+			if idle {
+				vm.afterSlice()
 				return st
 			}
 			continue
@@ -79,9 +88,8 @@ func (vm *VM) RunSlice(fuel int64) Status {
 	if st, over := vm.ended(); over {
 		return st
 	}
-	if vm.gcWanted || vm.cfg.GCStress {
-		vm.collect()
-	}
+	vm.measured(fuel-h.fuel, time.Since(began))
+	vm.afterSlice()
 	vm.check()
 	return Status{Kind: Running}
 }

@@ -36,7 +36,7 @@ func (vm *VM) slow() bool {
 	}
 	h.fuel -= slowFuel
 	flags := vm.code.flags[op]
-	if flags&slowPoint != 0 && (vm.gcWanted || vm.cfg.GCStress) {
+	if flags&slowPoint != 0 && vm.cfg.GCStress {
 		vm.saveRegs()
 		vm.collect()
 	}

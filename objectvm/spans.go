@@ -12,17 +12,20 @@ import "math/bits"
 type view struct {
 	base  Addr
 	elem  uint64
-	count uint64 // objects
 	magic uint64 // offset*magic >> magicShift is an object's number; 0 for a large object
 	mask  uint64
 	unit  uint64
 	typ   Addr
 	pages uint32
 	class uint32
+	count uint32 // objects
+	epoch uint32 // number of the major cycle that the mark bits belong to
+	young uint32 // number of the cycle since whose begin objects were allocated here
+	born  uint32 // number of the cycle since whose begin the span exists
 }
 
 const (
-	viewSize   = 64
+	viewSize   = 72
 	magicShift = 40
 	freeBins   = 24
 	binTries   = 8 // runs of its own bin that a request looks at
@@ -106,11 +109,15 @@ func (vm *VM) viewSpan(s uint32) *view {
 	if size == 0 {
 		return v
 	}
-	v.count = spanCount(size, n)
+	v.count = uint32(spanCount(size, n))
 	if size <= maxSmall {
 		v.class = vm.classOf(spanKey{size, v.mask, unit, v.typ})
 		v.magic = (1<<magicShift + size - 1) / size
+		for p := range n {
+			st32(viewPages+Addr(first+p)*4, s)
+		}
 	}
+	vm.loadMarks(v)
 	return v
 }
 
@@ -136,6 +143,9 @@ func (vm *VM) has(v *view, p uint64) bool {
 	return p-uint64(v.base-vm.heap.base)>>heapShift < uint64(v.pages)
 }
 
+// bits is the size of a span's bitmap in bytes.
+func (v *view) bits() Addr { return Addr(v.count+63) / 64 * 8 }
+
 // object is the number of the object that offset off of a span lies in.
 func (v *view) object(off uint64) uint64 { return off * v.magic >> magicShift }
 
@@ -155,7 +165,7 @@ func (vm *VM) spanWithRoom(l *spanList) uint32 {
 			vm.damaged("span %d in the list of class %d", s, l.class)
 			return 0
 		}
-		if ld64(spanAddr(s)+spanUsed) < v.count {
+		if ld64(spanAddr(s)+spanUsed) < uint64(v.count) {
 			return s
 		}
 		if !vm.remove(spanLists, head, s) {
@@ -192,10 +202,15 @@ func (vm *VM) newSpan(l *spanList) (uint32, bool) {
 	if v == nil {
 		return 0, false
 	}
-	bm, n := h.bitmap(v.base), (v.count+63)/64*8
-	for o := uint64(0); o < n; o += 8 {
-		vm.set(bm+Addr(o), 0)
+	bm, mk := h.bitmap(v.base), h.marks(v.base)
+	for o := Addr(0); o < v.bits(); o += 8 {
+		vm.set(bm+o, 0)
+		st64(mk+o, 0)
 	}
+	for p := first; p < first+pages; p++ {
+		st32(viewPages+Addr(p)*4, s)
+	}
+	v.born = vm.gc.cycle
 	if l.class != 0 {
 		vm.pushFront(spanLists, classAddr(l.class)+classRoom, s)
 	}

@@ -39,6 +39,7 @@ func (r *rig) runBench() {
 		}
 		if time.Since(frozen) > 10*time.Millisecond {
 			r.barrier.freeze()
+			r.vm.flipped()
 			frozen = time.Now()
 		}
 	}

@@ -36,8 +36,9 @@ func (vm *VM) SyncWanted() bool { return vm.sync.waiting > 0 }
 // Syncing is the number of goroutines in phantom.Sync.
 func (vm *VM) Syncing() int { return vm.sync.covered + vm.sync.waiting }
 
-// SyncFlipped says that the arena as it is now will be made durable.
+// SyncFlipped says that the arena as it is now will be made durable, and that all its pages are frozen.
 func (vm *VM) SyncFlipped() {
+	vm.flipped()
 	vm.sync.covered += vm.sync.waiting
 	vm.sync.waiting = 0
 }

@@ -218,18 +218,6 @@ func (vm *VM) timersFire(now int64) {
 	}
 }
 
-// markTimers reports what pending timers keep alive.
-func (vm *VM) markTimers(mark func(Addr)) {
-	for n := uint32(1); uint64(n) <= ld64(rtTimerTop); n++ {
-		a := tmAddr(n)
-		if ld64(a+tmKind) == tmCall {
-			for _, w := range [...]Addr{tmKey, tmF, tmArgT, tmArgD} {
-				mark(ldAddr(a + w))
-			}
-		}
-	}
-}
-
 // nativeTimerStart: t, when, f, arg (2), seq.
 func nativeTimerStart(vm *VM, args, _ []uint64) Outcome {
 	key := Addr(args[0])

@@ -74,20 +74,18 @@ type VM struct {
 	heap    heap
 	rt      runtimeState // caches of maps, channels, timers, reflect and natives
 
-	cur       GID       // running goroutine, 0 if none
-	checked   []uint64  // bit set of goroutines that were validated in this incarnation
-	ran       bool      // a goroutine has run in this slice
-	gcWanted  bool      // collect at the next safepoint
-	gcCycles  uint64    // collections since Attach
-	gcNanos   uint64    // time in them
-	retryPC   Addr      // instruction that a collection was made for
-	monoLast  int64     // last monotonic time given out
-	sync      syncState // goroutines in phantom.Sync
-	waking    [3]uint32 // last goroutine to be woken of those that wait for input or output, see io.go
-	markStack []markItem
-	argBuf    [bytecode.MaxFrame + 1]uint64
-	resBuf    [bytecode.MaxFrame + 1]uint64
-	stop      stopInfo
+	cur      GID      // running goroutine, 0 if none
+	checked  []uint64 // bit set of goroutines that were validated in this incarnation
+	ran      bool     // a goroutine has run in this slice
+	gcWanted bool     // a cycle of the collector is to begin
+	gc       collector
+	retryPC  Addr      // instruction that a collection was made for
+	monoLast int64     // last monotonic time given out
+	sync     syncState // goroutines in phantom.Sync
+	waking   [3]uint32 // last goroutine to be woken of those that wait for input or output, see io.go
+	argBuf   [bytecode.MaxFrame + 1]uint64
+	resBuf   [bytecode.MaxFrame + 1]uint64
+	stop     stopInfo
 }
 
 /*
@@ -129,7 +127,6 @@ What builds on it offers:
 	vm.buildRO() error            fills vm.types and the RO region from vm.mod
 	vm.typeAddr(id) Addr, vm.itabAddr(i int) Addr, vm.funcval(f bytecode.FuncID) Addr
 	vm.attachRuntime() error      rebuilds vm.rt from the arena; also called for a new arena
-	vm.markRuntime(mark func(Addr))   roots: timers, waiting senders' values, ...
 	vm.sweepRuntime()             after marking, before sweeping: weak pointers, finalizers, dead channels' records
 	vm.timersNext() (int64, bool) monotonic time of the next timer
 	vm.timersFire(now int64)      makes goroutines runnable, starts vmTimer goroutines

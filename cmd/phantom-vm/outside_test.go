@@ -68,8 +68,9 @@ func dropEverySlice(t *testing.T, code []byte, input string, longest int64, rnd 
 	arena, err := objectvm.MapArena()
 	require.NoError(t, err)
 	defer func() { require.NoError(t, arena.Unmap()) }()
+	barrier := opener{}
 	cfg := objectvm.Config{
-		Barrier: opener{}, Clock: hostClock{}, Input: strings.NewReader(input), Args: []string{"program"}, ArenaLimit: 1 << 30, Seed: rnd.Uint64(),
+		Barrier: barrier, Clock: hostClock{}, Input: strings.NewReader(input), Args: []string{"program"}, ArenaLimit: 1 << 30, Seed: rnd.Uint64(),
 	}
 	machine, err := objectvm.New(arena, code, cfg)
 	require.NoError(t, err)
@@ -101,7 +102,8 @@ func dropEverySlice(t *testing.T, code []byte, input string, longest int64, rnd 
 			time.Sleep(min(time.Until(time.Unix(0, st.Until)), time.Second))
 		}
 		machine.Close()
-		machine, err = objectvm.Attach(arena, objectvm.Config{Barrier: opener{}, Clock: hostClock{}, Input: strings.NewReader(input)})
+		barrier.freeze()
+		machine, err = objectvm.Attach(arena, objectvm.Config{Barrier: barrier, Clock: hostClock{}, Input: strings.NewReader(input)})
 		require.NoError(t, err)
 		machine.SyncFlipped() // what it was built on counts as durable
 		machine.SyncDurable()
