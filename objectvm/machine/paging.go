@@ -96,7 +96,8 @@ func (m *machine) guarded(f func() error) (err error) {
 		_ = recover()
 		switch err = m.store.Table().LastFault().Error(); why {
 		case paging.NoRoom:
-			err = fmt.Errorf("%w: page %#x is needed, and of the %d that are resident none can go", paging.ErrMemory, page, m.pager.Counters().Resident)
+			err = fmt.Errorf("%w: page %#x is needed, and none of %d resident ones can go: %d were changed since the last checkpoint, %d are on their way to the disk",
+				paging.ErrMemory, page, m.pager.Counters().Resident, m.ckpt.Dirty(), m.inFlight)
 		case paging.Failed:
 			err = fmt.Errorf("page %#x can't be read: %w", page, err)
 		}

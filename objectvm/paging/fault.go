@@ -216,9 +216,11 @@ func (p *Pager) makeRoom(n uint64) uint64 {
 	if room >= n {
 		return n
 	}
-	p.evict(n - room + batch/4)
-	if room = p.room(); room > 0 {
-		return min(room, n)
+	// Others may have taken the memory that Spare counts, more than these pages: evict until there is some.
+	for p.evict(n-min(n, room)+batch) > 0 {
+		if room = p.room(); room > 0 {
+			return min(room, n)
+		}
 	}
 	p.count.Overflows++
 	if p.count.Resident < p.hard {
