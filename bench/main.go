@@ -191,3 +191,9 @@ func (b *bench) command(stdout io.Writer, argv ...string) error {
 	}
 	return nil
 }
+
+// why is the error without this run's paths.
+func (b *bench) why(err error) string {
+	text := strings.NewReplacer(b.tmp+"/", "", b.vm, "phantom-vm").Replace(err.Error())
+	return strings.Join(strings.Fields(text), " ")
+}

@@ -38,12 +38,12 @@ func (b *bench) start(g *result.Group) error {
 	for _, a := range arenas {
 		r, err := b.resumes(a)
 		if err != nil {
-			g.Notes = append(g.Notes, fmt.Sprintf("%s: left out: %v.", a.name, err))
+			g.Notes = append(g.Notes, fmt.Sprintf("%s: left out: %s.", a.name, b.why(err)))
 			continue
 		}
 		for _, m := range b.monitors {
 			if r.failed[m] != nil {
-				g.Notes = append(g.Notes, fmt.Sprintf("%s, %s: left out: %v.", a.name, m, r.failed[m]))
+				g.Notes = append(g.Notes, fmt.Sprintf("%s, %s: left out: %s.", a.name, m, b.why(r.failed[m])))
 				continue
 			}
 			q := result.Quantile
