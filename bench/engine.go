@@ -121,7 +121,7 @@ func (b *bench) engineArena(g *result.Group, pages int, all bool, seconds float6
 	var rate, slow *result.Plot
 	if all {
 		rate = g.Plot("engine-rate", "Checkpoints per second, arena of "+mib(pages), "interval, ms", "checkpoints/s")
-		slow = g.Plot("engine-slow", "Slowdown of the program, arena of "+mib(pages), "interval, ms", "slower by, %")
+		slow = g.Plot("engine-slow", "Slowdown of the program, arena of "+mib(pages), "interval, ms", "slower by, % (less than 0.01 is drawn there)")
 	}
 	for _, dirty := range []int{10, 100, 1000, 10000} {
 		for _, every := range intervals {
