@@ -12,7 +12,7 @@ package persist
 //     compare-and-swap; who fails leaves it and does without the cache.
 //  2. A reader takes a word only if the key is right and the sequence number
 //     even and unchanged around the load; else it is a miss.
-//  3. A set is allocated and touched in normal context only; in fault context
+//  3. A set is allocated in normal context only; in fault context
 //     a set that does not exist is a miss.
 
 import "sync/atomic"
@@ -118,26 +118,15 @@ func (c *nodeCache) put(r uint64, node []uint64) {
 // grow makes the set of r exist. Normal context.
 func (c *nodeCache) grow(r uint64) {
 	if p := c.slot(r); p.Load() == nil {
-		p.CompareAndSwap(nil, newNodeSet())
+		p.CompareAndSwap(nil, new(nodeSet))
 	}
 }
 
-// growAll makes all sets exist. Normal context.
+// growAll makes all sets exist. Normal context. They are one piece of fresh memory, which the system gives page by page
+// as sets are used: a large cache costs a start nothing.
 func (c *nodeCache) growAll() {
+	all := make([]nodeSet, len(c.sets))
 	for i := range c.sets {
-		if c.sets[i].Load() == nil {
-			c.sets[i].CompareAndSwap(nil, newNodeSet())
-		}
+		c.sets[i].CompareAndSwap(nil, &all[i])
 	}
-}
-
-// newNodeSet touches the memory, so that a guest has it mapped.
-func newNodeSet() *nodeSet {
-	s := new(nodeSet)
-	for w := range s.data {
-		for i := 0; i < nodeFan; i += 64 {
-			s.data[w][i].Store(0)
-		}
-	}
-	return s
 }

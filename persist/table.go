@@ -103,8 +103,7 @@ func newPageTable(dev Device) *PageTable {
 // SetNodeBudget bounds the memory for page map nodes, in bytes. Before SetReader.
 func (t *PageTable) SetNodeBudget(bytes int) { t.cache = newNodeCache(bytes) }
 
-// SetReader prepares for Fetch: all memory that it needs is allocated and
-// touched. Before the first Fetch, once.
+// SetReader prepares for Fetch: all memory that it needs is allocated. Before the first Fetch, once.
 func (t *PageTable) SetReader(r Reader) {
 	t.read = r
 	for i := range t.scratch {
