@@ -298,8 +298,10 @@ func TestWaker(t *testing.T) {
 // after.
 func TestLateCancel(t *testing.T) {
 	requireKVM(t)
-	vm, err := New(Config{Kernel: newImage(program{}.halt(), words(0, 42), abi.DefaultManifest()).encode(), MemBytes: testMem, NoExtension: true,
-		Blocks: []BlockAttach{{Name: "storage", Dev: disk(1 << 20)}}})
+	vm, err := New(Config{
+		Kernel: newImage(program{}.halt(), words(0, 42), abi.DefaultManifest()).encode(), MemBytes: testMem, NoExtension: true,
+		Blocks: []BlockAttach{{Name: "storage", Dev: disk(1 << 20)}},
+	})
 	require.NoError(t, err)
 	_, err = vm.Run(t.Context())
 	require.NoError(t, err)
