@@ -95,6 +95,7 @@ func MapArena() (*Arena, error) {
 		}
 		a.mapped++
 	}
+	st8(OpenState, 1)
 	return a, nil
 }
 

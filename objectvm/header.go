@@ -71,7 +71,7 @@ func (vm *VM) set(a Addr, v uint64) {
 	if ld64(a) == v {
 		return
 	}
-	if ld8(stateOff+a>>PageShift) == 0 {
+	if !isOpen(stateOff + a>>PageShift) {
 		vm.touchPage(a &^ (PageSize - 1))
 	}
 	st64(a, v)

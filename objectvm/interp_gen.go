@@ -894,7 +894,7 @@ func interp() bool {
 			if p-uint64(ROBase) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[0] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint8)(unsafe.Add(nil, p))) = uint8((*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))))
@@ -905,7 +905,7 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -1) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[1] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint16)(unsafe.Add(nil, p))) = uint16((*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))))
@@ -916,7 +916,7 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -2) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[2] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint32)(unsafe.Add(nil, p))) = uint32((*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))))
@@ -927,7 +927,7 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint64)(unsafe.Add(nil, p))) = uint64((*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))))
@@ -938,10 +938,10 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+8)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+8)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint64)(unsafe.Add(nil, p+0))) = (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))
@@ -954,10 +954,10 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+16)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+16)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint64)(unsafe.Add(nil, p+0))) = (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))
@@ -1094,7 +1094,7 @@ func interp() bool {
 			if p-uint64(ROBase) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[0] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint8)(unsafe.Add(nil, p))) = uint8((*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))))
@@ -1109,7 +1109,7 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -1) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[1] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint16)(unsafe.Add(nil, p))) = uint16((*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))))
@@ -1124,7 +1124,7 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -2) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[2] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint32)(unsafe.Add(nil, p))) = uint32((*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))))
@@ -1139,7 +1139,7 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint64)(unsafe.Add(nil, p))) = uint64((*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8))))
@@ -1154,10 +1154,10 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+8)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+8)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint64)(unsafe.Add(nil, p+0))) = (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))
@@ -1174,10 +1174,10 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+16)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+16)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint64)(unsafe.Add(nil, p+0))) = (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))
@@ -1309,16 +1309,16 @@ func interp() bool {
 				goto slow
 			}
 			p, n, w, u := (*(*uint64)(unsafe.Add(nil, e+batchNext))), (*(*uint64)(unsafe.Add(nil, e+batchElem))), (*(*uint64)(unsafe.Add(nil, e+batchWord))), (*(*uint64)(unsafe.Add(nil, e+batchUsed)))
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+n-8)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p+n-8)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(w)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(w)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(u)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(u)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint64)(unsafe.Add(nil, w))) |= bit
@@ -1398,10 +1398,10 @@ func interp() bool {
 			if top > uintptr((*hotState)(unsafe.Add(nil, uintptr(volatileBase))).stackLimit) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(nfp))>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(nfp))>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(top-8)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(top-8)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*unsafe.Pointer)(nfp)) = unsafe.Add(pc, 16)
@@ -1431,10 +1431,10 @@ func interp() bool {
 			if top > uintptr((*hotState)(unsafe.Add(nil, uintptr(volatileBase))).stackLimit) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(nfp))>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(nfp))>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(top-8)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(top-8)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint64)(unsafe.Add(nfp, 16))) = p
@@ -1465,10 +1465,10 @@ func interp() bool {
 			if top > uintptr((*hotState)(unsafe.Add(nil, uintptr(volatileBase))).stackLimit) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(nfp))>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(nfp))>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(top-8)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(top-8)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*uint64)(unsafe.Add(nfp, 24))) = (*(*uint64)(unsafe.Add(fp, uintptr(uint16(t))*8+8)))
@@ -1482,20 +1482,20 @@ func interp() bool {
 			continue
 		case 227: // RET
 			ret, up := (*(*unsafe.Pointer)(fp)), (*(*unsafe.Pointer)(unsafe.Add(fp, 8)))
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up))>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up))>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up)+uintptr((*(*uint16)(unsafe.Add(ret, -10))))*8-8)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up)+uintptr((*(*uint16)(unsafe.Add(ret, -10))))*8-8)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			fp, pc = up, ret
 			continue
 		case 228: // RET1
 			ret, up := (*(*unsafe.Pointer)(fp)), (*(*unsafe.Pointer)(unsafe.Add(fp, 8)))
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up))>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up))>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up)+uintptr((*(*uint16)(unsafe.Add(ret, -10))))*8-8)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up)+uintptr((*(*uint16)(unsafe.Add(ret, -10))))*8-8)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			t := (*(*uint64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))
@@ -1504,10 +1504,10 @@ func interp() bool {
 			continue
 		case 229: // RETN
 			ret, up := (*(*unsafe.Pointer)(fp)), (*(*unsafe.Pointer)(unsafe.Add(fp, 8)))
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up))>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up))>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up)+uintptr((*(*uint16)(unsafe.Add(ret, -10))))*8-8)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(uintptr(up)+uintptr((*(*uint16)(unsafe.Add(ret, -10))))*8-8)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			to, from, n := unsafe.Add(up, uintptr((*(*uint16)(unsafe.Add(ret, -12))))*8), unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8), uintptr((*(*uint16)(unsafe.Add(pc, 6))))*8
@@ -1572,7 +1572,7 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*float64)(unsafe.Add(nil, p))) = (*(*float64)(unsafe.Add(nil, p))) + (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))
@@ -1583,7 +1583,7 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*float64)(unsafe.Add(nil, p))) = (*(*float64)(unsafe.Add(nil, p))) - (*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))
@@ -1598,7 +1598,7 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*float64)(unsafe.Add(nil, p))) = (*(*float64)(unsafe.Add(nil, p))) + float64((*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))*(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))))
@@ -1609,7 +1609,7 @@ func interp() bool {
 			if bits.RotateLeft64(p-uint64(ROBase), -3) >= (*hotState)(unsafe.Add(nil, uintptr(volatileBase))).lim[3] {
 				goto slow
 			}
-			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) == 0 {
+			if (*(*uint8)(unsafe.Add(nil, uintptr(stateOff)+uintptr(p)>>PageShift))) != (*(*uint8)(unsafe.Add(nil, uintptr(OpenState)))) {
 				goto slow
 			}
 			(*(*float64)(unsafe.Add(nil, p))) = (*(*float64)(unsafe.Add(nil, p))) - float64((*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 2))))*8+0*8)))*(*(*float64)(unsafe.Add(fp, uintptr((*(*uint16)(unsafe.Add(pc, 4))))*8+0*8))))

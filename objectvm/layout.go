@@ -46,7 +46,7 @@ const (
 	ArenaEnd   = DataBase + DataSize
 	ArenaPages = PageID((ArenaEnd - ArenaBase) >> PageShift)
 
-	// StateBase is where the table of page states lies: byte StateBase + page id is 1 for an open page, 0 for a frozen one.
+	// StateBase is where the table of page states lies: a page is open if byte StateBase + page id equals the one at OpenState, else frozen.
 	StateBase Addr = 0x0f00_0000_0000
 	stateOff       = StateBase - ArenaBase>>PageShift // stateOff + addr>>PageShift is the state byte of addr
 
@@ -55,14 +55,17 @@ const (
 
 	// volatileBase is where the interpreter's own state lies; it is not part of the arena.
 	volatileBase Addr = 0x0e00_0000_0000
-	funcTabBase  Addr = 0x0e00_0010_0000 // FuncID -> address of the function's header in CODE, 8 bytes each
-	funcTabSize       = 64 << 20
-	markBase     Addr = 0x0e10_0000_0000 // mark bits, same geometry as the allocation bitmaps
-	viewPages    Addr = 0x0e20_0000_0000 // heap page -> span whose view is valid, see spans.go
-	viewSpans    Addr = 0x0e20_1000_0000 // views of span records
-	noteBase     Addr = 0x0e30_0000_0000 // what the collector has noted of a page, see snapshot.go
-	copyBase     Addr = 0x0e40_0000_0000 // copies of pages as they were when the cycle began
-	noteOff           = noteBase - ArenaBase>>PageShift*8
+
+	// OpenState is where the byte lies that open pages have; never 0. A checkpoint changes it.
+	OpenState        = volatileBase + 4088
+	funcTabBase Addr = 0x0e00_0010_0000 // FuncID -> address of the function's header in CODE, 8 bytes each
+	funcTabSize      = 64 << 20
+	markBase    Addr = 0x0e10_0000_0000 // mark bits, same geometry as the allocation bitmaps
+	viewPages   Addr = 0x0e20_0000_0000 // heap page -> span whose view is valid, see spans.go
+	viewSpans   Addr = 0x0e20_1000_0000 // views of span records
+	noteBase    Addr = 0x0e30_0000_0000 // what the collector has noted of a page, see snapshot.go
+	copyBase    Addr = 0x0e40_0000_0000 // copies of pages as they were when the cycle began
+	noteOff          = noteBase - ArenaBase>>PageShift*8
 )
 
 // Parts of META.

@@ -66,7 +66,7 @@ func (vm *VM) touch(a Addr, n uint64) {
 		return
 	}
 	for p := a >> PageShift; p <= (a+Addr(n)-1)>>PageShift; p++ {
-		if ld8(stateOff+p) == 0 {
+		if !isOpen(stateOff + p) {
 			vm.touchPage(p << PageShift)
 		}
 	}
@@ -75,10 +75,13 @@ func (vm *VM) touch(a Addr, n uint64) {
 func (vm *VM) touchPage(a Addr) {
 	vm.note(pageOf(a))
 	vm.barrier.Touch(uint64(pageOf(a)))
-	if ld8(stateOff+a>>PageShift) == 0 {
-		st8(stateOff+a>>PageShift, 1)
+	if s := stateOff + a>>PageShift; !isOpen(s) {
+		st8(s, ld8(OpenState))
 	}
 }
+
+// isOpen says whether the page whose state byte is at s is open.
+func isOpen(s Addr) bool { return ld8(s) == ld8(OpenState) }
 
 // checkRange says whether the program may load n bytes at a.
 func (vm *VM) checkRange(a Addr, n uint64) bool {

@@ -166,7 +166,7 @@ func (f frozenPages) add(b *openBarrier) {
 func (f frozenPages) verify(t *testing.T) {
 	t.Helper()
 	for p, sum := range f {
-		if ld8(StateBase+Addr(p)) == 0 && crc32.Checksum(PageBytes(PageID(p)), castagnoli) != sum {
+		if !isOpen(StateBase+Addr(p)) && crc32.Checksum(PageBytes(PageID(p)), castagnoli) != sum {
 			t.Fatalf("page %d, address %#x, changed while it was frozen", p, uint64(ArenaBase)+p<<PageShift)
 		}
 	}

@@ -6,9 +6,11 @@ package persist
 //  1. Touch(p), before the first store to a frozen page: if the unfinished
 //     checkpoint holds p and has not copied it yet, Touch copies p into the
 //     pool and publishes the copy with one compare-and-swap of the page's
-//     claim. Then p joins the dirty list and its state byte becomes 1.
-//  2. Flip, at a slice boundary: every dirty page's state byte becomes 0, the
+//     claim. Then p joins the dirty list and its state byte becomes the one of open pages.
+//  2. Flip, at a slice boundary: another byte becomes the one of open pages, the
 //     list goes to the goroutine, a new list begins.
+//  3. Settle, at slice boundaries after that checkpoint has become durable: its pages
+//     lose their pins and state bytes, some at a time.
 //
 // The claim decides whose copy counts, and neither side ever waits:
 //
@@ -76,6 +78,8 @@ type Checkpointer struct {
 	gen       uint64
 	pins      pinTable
 	places    placeTable
+	open      byte          // the state of open pages
+	retired   byte          // the one before the last flip
 	settled   uint64        // all sets before this generation have given up their pins
 	settling  int           // pages of the next one that have done so already
 	sets      [2]*frozenSet // by gen&1; the other one is, or was, in flight
@@ -119,7 +123,7 @@ func NewCheckpointer(store *Store, mem Memory) *Checkpointer {
 		panic(fmt.Sprintf("persist: an arena of %d pages is larger than %d", mem.Pages, MaxPages))
 	}
 	c := &Checkpointer{
-		store: store, mem: mem, gen: 1, settled: 1,
+		store: store, mem: mem, gen: 1, settled: 1, open: 1,
 		pins:      newPinTable(&mem),
 		places:    newPlaceTable(mem.Pages),
 		jobs:      make(chan checkpointJob, 1),
@@ -132,6 +136,7 @@ func NewCheckpointer(store *Store, mem Memory) *Checkpointer {
 		c.sets[i] = &frozenSet{mem: &c.mem, pages: make([]uint32, 0, 1024)}
 	}
 	c.pool, c.poolLimit = [][]byte{newPoolChunk()}, maxPoolPages
+	c.mem.setOpen(c.open)
 	c.durable.Store(uint64(store.Epoch()))
 	store.ensureStage()
 	go c.run()
@@ -158,14 +163,14 @@ func (c *Checkpointer) Touch(p PageID) {
 	case pin&pinListed(c.gen) != 0:
 		// It was discarded, or touched twice.
 		c.pins.set(p, pin&^pinDiscard)
-		c.mem.setState(p, stateOpen)
+		c.mem.setState(p, c.open)
 		return
 	case pin&pinListed(c.gen-1) != 0:
 		c.preserve(p)
 	}
 	c.stats.Touches++
 	c.list(p, pin)
-	c.mem.setState(p, stateOpen)
+	c.mem.setState(p, c.open)
 }
 
 // Discard drops a page: it is not live any more and will read as zeros after a
@@ -251,6 +256,9 @@ func newPoolChunk() []byte {
 	return b
 }
 
+// Open is the state byte of open pages until the next flip.
+func (c *Checkpointer) Open() byte { return c.open }
+
 // Dirty is the number of pages that the next flip freezes, discards included.
 func (c *Checkpointer) Dirty() int { return len(c.sets[c.gen&1].pages) }
 
@@ -293,6 +301,8 @@ func (c *Checkpointer) flip(meta []byte, always bool) (Epoch, error) {
 	}
 	c.poolUsed = 0
 	c.gen++
+	c.retired, c.open = c.open, c.open%255+1 // every page is frozen now
+	c.mem.setOpen(c.open)
 	next := c.sets[c.gen&1]
 	if cap(next.pages) > 8*len(next.pages)+1<<14 {
 		next.pages = nil
@@ -307,10 +317,9 @@ func (c *Checkpointer) flip(meta []byte, always bool) (Epoch, error) {
 	return job.epoch, nil
 }
 
-// freeze makes the pages of the list frozen. That they are listed pins them
-// until Settle; so each page costs one store here.
+// freeze ends the list. That its pages are listed pins them until Settle, and another byte for open pages
+// freezes them; so nothing is done here for each page but for discarded ones.
 func (c *Checkpointer) freeze(set *frozenSet) {
-	c.mem.freeze(set.pages)
 	for _, e := range set.discards {
 		p := PageID(e)
 		pin := c.pins.get(p)
@@ -349,6 +358,9 @@ func (c *Checkpointer) settle(n int) bool {
 			pin &^= PinDropped
 		}
 		c.pins.set(p, pin)
+		if c.mem.state(p) == c.retired { // or its value would come round again (I9)
+			c.mem.setState(p, stateFrozen)
+		}
 	}
 	if c.settling += n; n < len(pages) {
 		return false
@@ -452,7 +464,7 @@ func (c *Checkpointer) VerifyClean() error {
 		switch {
 		case uint64(p) >= c.mem.Pages || c.pins.get(p)&pinListed(c.gen) != 0:
 			return nil
-		case c.mem.state(p) != stateFrozen:
+		case c.mem.state(p) == c.open:
 			return fmt.Errorf("%w: page %#x is open but not in the dirty list", ErrBypass, uint64(p))
 		case checksum(c.mem.page(p)) != r.crc:
 			return fmt.Errorf("%w: page %#x", ErrBypass, uint64(p))

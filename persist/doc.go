@@ -45,7 +45,7 @@
 //	   slot is given up (freed segments rest for two commits).
 //	I4 A block is referenced at most once by the page map and the commit
 //	   records of one root.
-//	I5 A page whose state byte is 0 and which no unfinished checkpoint holds
+//	I5 A page that is not open and which no unfinished checkpoint holds
 //	   has in memory exactly the bytes that the page map's checksum describes.
 //	I6 After a failed write or flush nothing is assumed of the device; no
 //	   commit follows until the image is opened again.
@@ -53,6 +53,8 @@
 //	   flushed may be in a volatile cache only, and the next commit would
 //	   destroy the root before it.
 //	I8 An epoch number is never given twice, not even to an attempt that failed.
+//	I9 Each flip retires the state byte of open pages; before a retired value is used again, no page has it
+//	   (a flip settles the checkpoint before)
 //
 // # Reading the source
 //

@@ -36,7 +36,7 @@ func (a *arena) page(p persist.PageID) []byte {
 
 // store is a store with its write barrier.
 func (a *arena) store(c *persist.Checkpointer, p persist.PageID, off int, v byte) {
-	if a.state[p] == 0 {
+	if a.state[p] != c.Open() {
 		c.Touch(p)
 	}
 	a.bytes[int(p)*persist.BlockSize+off] = v

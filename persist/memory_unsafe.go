@@ -10,21 +10,23 @@ type Memory struct {
 	Base uintptr
 	// Pages is the number of pages of address space from Base, at most MaxPages.
 	Pages uint64
-	// State is the address of the table of state bytes, one per page: 1 is
-	// open (stores may go on), 0 is frozen (Touch comes before the store). A
+	// State is the address of the table of state bytes, one per page. A page is
+	// open, that is stores to it may go on, if its byte is the one at Open; else
+	// it is frozen, and Touch comes before the store. A
 	// fresh table is all zero. Only the mutator's thread reads or writes it,
 	// Checkpointer methods that it calls included.
 	State uintptr
+	// Open is the address of the byte that open pages have, 1 to 255; 0: the Checkpointer keeps it, see
+	// Checkpointer.Open. Each flip changes it, which freezes all pages at once.
+	Open uintptr
 	// Pins is the address of the pin table, one byte per page, all zero at
 	// first; 0: the Checkpointer allocates one. The mutator's thread writes it,
 	// in Touch, Discard, Flip and Settle. See PinDropped.
 	Pins uintptr
 }
 
-const (
-	stateFrozen = 0
-	stateOpen   = 1
-)
+// stateFrozen is the byte of a page that was not stored to for some time.
+const stateFrozen = 0
 
 // Bits of the pin table. A page may be evicted, that is forgotten in memory
 // and fetched again later, if its state byte and its pin byte are both 0.
@@ -41,14 +43,6 @@ const (
 // for odd ones. It stays until that checkpoint is durable and settled, so the
 // flip need not look at each page's pin.
 func pinListed(gen uint64) byte { return 1 << (gen & 1 * 2) }
-
-// freeze clears the state bytes of pages.
-func (m *Memory) freeze(pages []uint32) {
-	state := unsafe.Slice((*byte)(at(m.State)), m.Pages)
-	for _, p := range pages {
-		state[p] = stateFrozen
-	}
-}
 
 // pinTable is the bytes of Memory.Pins, or chunks that are made when needed.
 type pinTable struct {
@@ -95,6 +89,12 @@ func at(addr uintptr) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(nil), ad
 // before a page enters any list.
 func (m *Memory) page(p PageID) []byte {
 	return unsafe.Slice((*byte)(at(m.Base+uintptr(p)*BlockSize)), BlockSize)
+}
+
+func (m *Memory) setOpen(v byte) {
+	if m.Open != 0 {
+		*(*byte)(at(m.Open)) = v
+	}
 }
 
 func (m *Memory) setState(p PageID, v byte) { *(*byte)(at(m.State + uintptr(p))) = v }

@@ -73,7 +73,7 @@ func (r *Rig) openBase() (err error) {
 	}
 	for p := range r.pages {
 		fill(r.base.Page(persist.PageID(p)), p)
-		r.base.State[p] = 1
+		r.base.State[p] = *r.base.Open
 	}
 	return nil
 }
@@ -310,7 +310,7 @@ func (b *program) slice(a *Arena, c *persist.Checkpointer, t *Timing) {
 
 // store is a store with its write barrier.
 func store(a *Arena, c *persist.Checkpointer, t *Timing, p persist.PageID, off int) {
-	if a.State[p] == 0 {
+	if a.State[p] != *a.Open {
 		touch(c, t, p)
 	}
 	a.Bytes[int(p)<<12+off]++

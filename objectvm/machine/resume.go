@@ -135,7 +135,7 @@ func checkVersions(v persist.Versions) error {
 
 // memory is the arena as persist sees it.
 var memory = persist.Memory{
-	Base: uintptr(objectvm.ArenaBase), Pages: uint64(objectvm.ArenaPages), State: uintptr(objectvm.StateBase),
+	Base: uintptr(objectvm.ArenaBase), Pages: uint64(objectvm.ArenaPages), State: uintptr(objectvm.StateBase), Open: uintptr(objectvm.OpenState),
 	Pins: uintptr(objectvm.PinBase),
 }
 

@@ -1,9 +1,11 @@
 package paging
 
+import "phantomvm/persist"
+
 // What happens in a fault; see the rules in doc.go.
 
 // Bits of a pin byte (persist.Memory): the page was discarded, and the device still has what it held.
-const pinDropped = 2
+const pinDropped = persist.PinDropped
 
 // sliceTime is how long a slice may wait for pages, in nanoseconds, before Interrupt is called.
 const sliceTime = 1e6

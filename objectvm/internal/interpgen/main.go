@@ -158,7 +158,7 @@ var macros = []struct {
 	{regexp.MustCompile(`MOVE\((.*), (.*), (.*)\)`), "to, from, n := $1, $2, $3\nif uintptr(to) <= uintptr(from) {\nfor i := uintptr(0); i < n; i += 8 {\nAT(uint64, unsafe.Add(to, i)) = AT(uint64, unsafe.Add(from, i))\n}\n} else {\nfor i := n; i != 0; {\ni -= 8\nAT(uint64, unsafe.Add(to, i)) = AT(uint64, unsafe.Add(from, i))\n}\n}"},
 	{regexp.MustCompile(`LOAD\((\w+), 0\)`), "if $1-uint64(ROBase) >= HOT.lim[0] {\ngoto slow\n}"},
 	{regexp.MustCompile(`LOAD\((\w+), (\d)\)`), "if bits.RotateLeft64($1-uint64(ROBase), -$2) >= HOT.lim[$2] {\ngoto slow\n}"},
-	{regexp.MustCompile(`OPEN\((.*)\)`), "if AT(uint8, uintptr(stateOff)+uintptr($1)>>PageShift) == 0 {\ngoto slow\n}"},
+	{regexp.MustCompile(`OPEN\((.*)\)`), "if AT(uint8, uintptr(stateOff)+uintptr($1)>>PageShift) != OPENSTATE {\ngoto slow\n}"},
 	{regexp.MustCompile(`BRANCH\((\w+)\)`), "pc = unsafe.Add(pc, int($1)*8)\ncontinue"},
 	{regexp.MustCompile(`NEXT\((\d+)\)`), "pc = unsafe.Add(pc, $1)\ncontinue"},
 	{regexp.MustCompile(`\bS\((t[>0-9]*)\)`), "AT(uint64, unsafe.Add(fp, uintptr(uint16($1))*8))"},
@@ -180,6 +180,7 @@ var macros = []struct {
 	{regexp.MustCompile(`\bC\b|c@`), "uintptr(AT(uint16, unsafe.Add(pc, 6)))"},
 	{regexp.MustCompile(`\bN\b`), "AT(uint8, unsafe.Add(pc, 1))"},
 	{regexp.MustCompile(`\bEXT\b`), "AT(uint64, unsafe.Add(pc, 8))"},
+	{regexp.MustCompile(`\bOPENSTATE\b`), "AT(uint8, uintptr(OpenState))"},
 	{regexp.MustCompile(`\bHOT\b`), "(*hotState)(unsafe.Add(nil, uintptr(volatileBase)))"},
 	{regexp.MustCompile(`ROBLOB\+`), "uint64(ROBase)+"},
 }
