@@ -107,10 +107,10 @@ func (m *machine) guarded(f func() error) (err error) {
 
 // room makes room for a slice. It reports false if that has to wait for a checkpoint.
 func (m *machine) room() bool {
+	m.ckpt.Settle() // else the flip would have to
 	if m.pager == nil {
 		return true
 	}
-	m.ckpt.Settle()
 	if m.flipped == 0 {
 		m.inFlight = 0
 	}
